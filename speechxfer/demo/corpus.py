@@ -1,0 +1,176 @@
+"""A labelled corpus of any size: the grammar's sentences, spoken by espeak-ng, as a manifest with its audio.
+
+The corpus is a pure function of its spec. It is made in chunks of a few minutes; a chunk starts a fresh
+speech engine and a generator seeded by (seed, accent, split, chunk), so that any number of processes writes the same bytes.
+No sentence and no variant of a voice is in two splits, whatever the accent, the seed or the size.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from tqdm import tqdm
+
+from speechxfer.demo.grammar import SPLITS, sentence_of
+from speechxfer.demo.voices import RATE, Engine, Speaker
+from speechxfer.errors import ConfigError
+
+SAMPLE_RATE = 16_000  # Hz, what is written
+CHUNK_SECONDS = 300.0
+
+ACCENTS = {  # name -> espeak-ng's voice
+    "american": "en-us",
+    "new-york": "en-us-nyc",
+    "scottish": "en-gb-scotland",
+    "rp": "en-gb-x-rp",
+    "british": "en",
+    "lancastrian": "en-gb-x-gbclan",
+    "brummie": "en-gb-x-gbcwmd",
+    "caribbean": "en-029",
+}
+
+VARIANTS = {  # shapes of the vocal tract, women's and men's; those that whisper, croak, buzz or clip are left out
+    "train": (
+        "f1 f2 f4 f5 Alicia Annie belinda linda shelby steph Alex Andy Denis Gene Henrique Lee Michael Mike gustave "
+        "adam antonio ed john m1 m3 m4 m5 m7 max michel miguel pablo paul rob sandro victor"
+    ).split(),
+    "dev": "aunty Andrea m2 Mario robert travis".split(),
+    "test": "f3 steph2 m6 Diogo marcelo edward".split(),
+}
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """What to make. `minutes` of audio, to within half a sentence for each five minutes.
+
+    `speakers` are dealt over the split's variants and speak about equally much; the first ones of a split are
+    the same persons in every accent and corpus. `container`: "flac" is half the size, "wav" is quicker to write and read.
+    """
+
+    accent: str  # a name in ACCENTS
+    split: str  # "train", "dev" or "test"
+    minutes: float
+    seed: int = 0
+    speakers: int = 24
+    container: str = "flac"
+
+    def __post_init__(self) -> None:
+        problems = []
+        for field, choices in (("accent", ACCENTS), ("split", SPLITS), ("container", ("flac", "wav"))):
+            if getattr(self, field) not in choices:
+                problems.append(f"{field} is {getattr(self, field)!r}; expected one of {', '.join(choices)}")
+        for field in ("minutes", "speakers"):
+            if not getattr(self, field) > 0:
+                problems.append(f"{field} is {getattr(self, field)!r}; expected > 0")
+        if problems:
+            raise ConfigError("\n".join(f"demo corpus: {problem}" for problem in problems))
+
+    @property
+    def name(self) -> str:
+        return f"{self.accent}-{self.split}"
+
+
+def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True, workers: int | None = None) -> Path:
+    """Write <folder>/<accent>-<split>.jsonl and <folder>/audio/<accent>-<split>/; returns the manifest's path.
+
+    The manifest comes last and by a rename, so where it exists the corpus is whole; <accent>-<split>.spec.json
+    beside it says which one. The same spec again returns at once; another spec under the same name is replaced.
+    `workers` are processes (default: one per core). Raises ConfigError when espeak-ng is missing.
+    """
+    folder = Path(folder)
+    manifest, record = folder / f"{spec.name}.jsonl", folder / f"{spec.name}.spec.json"
+    wanted = json.dumps(asdict(spec), indent=1) + "\n"
+    if manifest.is_file() and record.is_file() and record.read_text(encoding="utf-8") == wanted:
+        return manifest
+    Engine()  # here, so that a missing espeak-ng is one clear message and not a worker's traceback
+    manifest.unlink(missing_ok=True)
+    audio = folder / "audio" / spec.name
+    shutil.rmtree(audio, ignore_errors=True)
+    audio.mkdir(parents=True)
+
+    whole, rest = divmod(spec.minutes * 60, CHUNK_SECONDS)
+    lengths = [CHUNK_SECONDS] * int(whole) + ([rest] if rest else [])
+    workers = min(workers or os.cpu_count() or 1, len(lengths))
+    bar = tqdm(total=round(spec.minutes * 60), desc=spec.name, unit="s", unit_scale=True, disable=not progress)
+    partial = manifest.with_name(manifest.name + ".tmp")
+    # spawn: a fork would copy the caller's threads and a started CUDA
+    with bar, partial.open("w", encoding="utf-8") as file, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for rows in pool.map(_write_chunk, [folder] * len(lengths), [spec] * len(lengths), range(len(lengths)), lengths):
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            bar.update(round(sum(row["seconds"] for row in rows)))
+        file.flush()
+        os.fsync(file.fileno())
+    record.write_text(wanted, encoding="utf-8")
+    os.replace(partial, manifest)
+    return manifest
+
+
+def speakers(spec: CorpusSpec) -> list[Speaker]:
+    """The speakers of a corpus, all different; each takes the next variant of the split, with own rate and pitch."""
+    variants, chosen = VARIANTS[spec.split], {}
+    rng = random.Random(f"speakers of {spec.split}")
+    while len(chosen) < spec.speakers:
+        speaker = Speaker(
+            voice=ACCENTS[spec.accent],
+            variant=variants[len(chosen) % len(variants)],
+            rate=rng.randint(125, 190),
+            pitch=rng.randint(30, 70),
+            range=rng.randint(30, 70),
+        )
+        chosen.setdefault(speaker.name, speaker)
+    return list(chosen.values())
+
+
+def record(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A recording of a clean utterance: int16 at 22,050 Hz in, int16 at 16 kHz out.
+
+    0.05 to 0.4 s of silence on both sides, a peak of -25 to -3 dBFS, and coloured noise (between white and
+    pink) 20 to 50 dB under the speech.
+    """
+    speech = soxr.resample(clean.astype(np.float64), RATE, SAMPLE_RATE)
+    before, after = rng.uniform(0.05, 0.4, 2) * SAMPLE_RATE
+    speech = np.pad(speech / np.abs(speech).max(), (int(before), int(after)))
+    spectrum = np.fft.rfft(rng.standard_normal(len(speech)))
+    spectrum /= np.maximum(1, np.arange(len(spectrum))) ** rng.uniform(0, 0.5)
+    noise = np.fft.irfft(spectrum, len(speech))
+    power = np.mean(np.square(speech)) / np.mean(np.square(noise)) / 10 ** (rng.uniform(20, 50) / 10)
+    noisy = speech + noise * np.sqrt(power)
+    peak = 10 ** (rng.uniform(-25, -3) / 20)
+    return np.round(noisy / np.abs(noisy).max() * peak * 32767).astype(np.int16)
+
+
+def _write_chunk(folder: Path, spec: CorpusSpec, chunk: int, seconds: float) -> list[dict]:
+    """Write utterances until they last `seconds`; returns their manifest rows."""
+    seed = hashlib.sha256(f"{spec.seed} {spec.accent} {spec.split} {chunk}".encode()).digest()
+    words, noise = random.Random(seed), np.random.default_rng(list(seed))
+    engine, people, queue, rows, total = Engine(), speakers(spec), [], [], 0.0
+    while total < seconds:
+        if not queue:  # everyone speaks once before anyone speaks again
+            queue = words.sample(people, len(people))
+        speaker, text = queue.pop(), sentence_of(spec.split, words)
+        samples = record(engine.speak(text, speaker), noise)
+        name = f"{spec.name}-{chunk:04d}-{len(rows):03d}"
+        path = Path("audio", spec.name, f"{name}.{spec.container}")
+        soundfile.write(folder / path, samples, SAMPLE_RATE, subtype="PCM_16")
+        rows.append(
+            {
+                "id": name,
+                "audio": path.as_posix(),
+                "text": text,
+                "seconds": round(len(samples) / SAMPLE_RATE, 4),
+                "group": {"accent": spec.accent, "speaker": speaker.name},
+                "lang": "en",
+            }
+        )
+        total += len(samples) / SAMPLE_RATE
+    engine.close()
+    return rows

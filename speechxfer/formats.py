@@ -1,0 +1,243 @@
+"""The files and datasets that a manifest can be read from, as raw columns.
+
+Each reader gives the names of its columns and two ways to its rows: all columns at once as Arrow parses them, and,
+for what Arrow refuses, one row at a time with its line number.
+"""
+
+import csv
+import functools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from speechxfer.columns import BATCH, FIELDS, rename
+from speechxfer.errors import ManifestError
+from speechxfer.problems import Problems
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BLOCK = 16 << 20  # bytes that Arrow parses at a time; a row must fit
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A file's columns: `table()` has them all and `line`, and raises ArrowException where the file is not plain.
+
+    `rows(problems)` yields (line, row) and reports the rows that cannot be parsed.
+    """
+
+    columns: list[str]
+    table: Callable[[], pa.Table]
+    rows: Callable[[Problems], Iterator[tuple[int, dict]]]
+
+
+def jsonl(path: Path) -> Raw:
+    @functools.cache
+    def table() -> pa.Table:
+        parsed = pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=BLOCK))
+        return _with_lines(parsed, _lines_of_rows(path, len(parsed), header=0))
+
+    def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
+        for number, line in _decoded(path, problems):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                problems.add("json", number, f"not JSON ({error}); expected one object a line")
+                continue
+            if isinstance(row, dict):
+                yield number, row
+            else:
+                problems.add("json", number, f"found {type(row).__name__}; expected one object a line")
+
+    try:
+        columns = table().column_names
+    except pa.ArrowException:
+        columns = list(dict.fromkeys(key for _, row in rows(Problems(str(path))) for key in row))
+    return Raw([column for column in columns if column != "line"], table, rows)
+
+
+def csv_file(path: Path) -> Raw:
+    return _separated(path, ",", '"')
+
+
+def tsv_file(path: Path) -> Raw:
+    """Without quoting, as Common Voice writes it: a quotation mark is a part of the sentence."""
+    return _separated(path, "\t", None)
+
+
+def _separated(path: Path, delimiter: str, quote: str | None) -> Raw:
+    def cells(problems: Problems) -> Iterator[tuple[int, list[str]]]:
+        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        reader = csv.reader((line for _, line in _decoded(path, problems)), delimiter=delimiter, quoting=quoting)
+        before = 0
+        try:
+            for row in reader:
+                if row:
+                    yield before + 1, row
+                before = reader.line_num
+        except csv.Error as error:
+            problems.add("csv", before + 1, f"{error}; is a quotation mark never closed?")
+
+    columns = next(cells(Problems(str(path))), (1, []))[1]
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise ManifestError(f"{path}:1: columns {twice} occur twice; expected every name once")
+    named = [column for column in columns if column not in ("words", "group")]  # a cell holds no lists or objects
+    kinds = {column: FIELDS[name][0] for column, name in rename(named)[0].items() if name in FIELDS}
+    types = {column: kinds.get(column, pa.string()) for column in columns}
+
+    def table() -> pa.Table:
+        parsed = pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(block_size=BLOCK),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=quote or False),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=types, include_columns=named, null_values=[""], strings_can_be_null=True
+            ),
+        )
+        return _with_lines(parsed, _lines_of_rows(path, len(parsed), header=1))
+
+    def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
+        every = cells(problems)
+        next(every, None)  # the header
+        for number, row in every:
+            if len(row) != len(columns):
+                problems.add("cells", number, f"found {len(row)} cells; expected {len(columns)} as in the header")
+            else:
+                pairs = zip(columns, row, strict=True)
+                yield number, {column: _cell(cell, types[column]) for column, cell in pairs if cell and column in named}
+
+    return Raw(named, table, rows)
+
+
+def _cell(cell: str, wanted: pa.DataType) -> str | float:
+    """A cell as the number that its column should hold, or as it stands."""
+    if wanted == pa.string():
+        return cell
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def parquet(path: Path) -> Raw:
+    try:
+        return arrow(pyarrow.parquet.read_table(path), str(path))
+    except pa.ArrowException as error:
+        raise ManifestError(f"{path}: {error}; expected Parquet") from None
+
+
+def arrow(table: pa.Table, name: str) -> Raw:
+    for column in table.column_names:
+        kind = table[column].type
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            if pa.compute.struct_field(table[column], "bytes").null_count < len(table):
+                raise ManifestError(
+                    f"{name}: column {column} holds the audio itself; expected the path of a file. "
+                    f"Write the files first: speechxfer.manifest.unpack_audio(dataset, folder)"
+                )
+
+    def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
+        number = 0
+        for batch in table.to_batches(max_chunksize=BATCH):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+
+    def numbered() -> pa.Table:
+        return _with_lines(table, np.arange(1, len(table) + 1))
+
+    return Raw([column for column in table.column_names if column != "line"], numbered, rows)
+
+
+READERS: dict[str, Callable[[Path], Raw]] = {
+    ".jsonl": jsonl,
+    ".json": jsonl,
+    ".csv": csv_file,
+    ".tsv": tsv_file,
+    ".parquet": parquet,
+}
+
+
+def load_dataset(source: str) -> "Dataset":
+    """A folder that `Dataset.save_to_disk` wrote, or a hub dataset: NAME, NAME:SPLIT or NAME:CONFIG:SPLIT."""
+    import datasets
+
+    name, *rest = source.split(":")
+    if len(rest) > 2:
+        raise ManifestError(f"{source}: expected NAME, NAME:SPLIT or NAME:CONFIG:SPLIT")
+    if Path(name).is_dir():
+        try:
+            loaded = datasets.load_from_disk(name)
+        except FileNotFoundError:
+            raise ManifestError(f"{name}: expected a manifest, or a folder that Dataset.save_to_disk wrote") from None
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ManifestError(f"{name}: no such file or folder; expected a manifest")
+    else:
+        try:
+            loaded = datasets.load_dataset(name, rest[0] if len(rest) == 2 else None)
+        except (OSError, ValueError) as error:  # unknown, unreachable, or needs a configuration
+            raise ManifestError(f"{source}: no such file, and no dataset that can be loaded ({error})") from None
+    if not isinstance(loaded, datasets.DatasetDict):
+        return loaded
+    split = rest[-1] if rest else next(iter(loaded)) if len(loaded) == 1 else None
+    if split not in loaded:
+        choices = ", ".join(f"{name}:{split}" for split in loaded)
+        raise ManifestError(f"{source}: {f'no split {split!r}' if split else 'several splits'}; expected one of {choices}")
+    return loaded[split]
+
+
+def from_dataset(dataset: "Dataset", name: str) -> Raw:
+    """The rows of a dataset with audio left undecoded and class labels as their names."""
+    import datasets
+
+    if not isinstance(dataset, datasets.Dataset):
+        found = type(dataset).__name__
+        raise ManifestError(f"{name}: found {found}; expected a path or a datasets.Dataset (one split, not streaming)")
+    table = dataset.with_format("arrow")[:]  # also applies what select() and shuffle() left as indices
+    for i, (column, feature) in enumerate(dataset.features.items()):
+        if isinstance(feature, datasets.ClassLabel):
+            table = table.set_column(i, column, pa.array(feature.names).take(table[column].combine_chunks()))
+    return arrow(table, name)
+
+
+def _decoded(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                problems.add("utf-8", number, f"{error.reason} at byte {error.start}; expected UTF-8")
+                yield number, "\n"  # keeps the count of lines
+
+
+def _lines_of_rows(path: Path, count: int, header: int) -> np.ndarray:
+    """The line of each row. Raises ArrowInvalid when rows and lines do not match one to one."""
+    total, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            total, last = total + block.count(b"\n"), block[-1:]
+    total += last != b"\n"
+    if total == header + count:
+        return np.arange(1 + header, total + 1)
+    with path.open("rb") as file:  # blank lines, then
+        numbers = [number for number, line in enumerate(file, 1) if line.strip()][header:]
+    if len(numbers) != count:
+        raise pa.ArrowInvalid(f"{count} rows in {len(numbers)} lines")
+    return np.array(numbers)
+
+
+def _with_lines(table: pa.Table, lines: np.ndarray) -> pa.Table:
+    table = table.drop_columns(["line"]) if "line" in table.column_names else table
+    return table.append_column("line", pa.array(lines.astype(np.int32)))

@@ -1,0 +1,287 @@
+"""Manifests: which audio (or source sentence) belongs to which text. manifests/README.md defines the format.
+
+Arrow parses and checks whole columns, and `datasets` holds them, so five million rows never become five million
+Python objects. Only a file that Arrow cannot make sense of is read row by row, and then every problem is named.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from speechxfer.columns import FIELDS, cast, convert_rows, derive, digest, floats, ids, rename
+from speechxfer.errors import AudioError, ManifestError
+from speechxfer.formats import READERS, Raw, from_dataset, load_dataset
+from speechxfer.problems import SHOWN, Problems, check
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BATCH = 1_000  # rows that iteration turns into Python objects at a time
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance or sentence pair. `text` is what the model must produce; times are seconds.
+
+    `start`/`end` cut a piece out of a long file, `channel` (from 0) picks one side of a call, `seconds` is the
+    length of the piece, `words` are (word, start, end) counted from the start of the piece.
+    """
+
+    id: str
+    text: str | None = None
+    audio: Path | None = None
+    source: str | None = None
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
+    seconds: float | None = None
+    words: tuple[tuple[str, float, float], ...] = ()
+    group: dict[str, str] = field(default_factory=dict)
+    lang: str | None = None
+
+
+class Manifest:
+    """An immutable sequence of Examples, held by `datasets` as Arrow columns. Made by `read_manifest`."""
+
+    def __init__(self, name: str, folder: Path, dataset: "Dataset"):
+        self.name = name
+        self.folder = folder  # what audio paths are relative to
+        self.dataset = dataset  # the fields, `group.KEY` and `line`; a column without any value is absent
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Example:
+        row = self.dataset[int(index)]
+        return self._example(row, self._measured[int(index)] if self._measured is not None else None)
+
+    def __iter__(self) -> Iterator[Example]:
+        at = 0
+        for batch in self.dataset.iter(BATCH):
+            for values in zip(*batch.values(), strict=True):
+                row = dict(zip(batch, values, strict=True))
+                yield self._example(row, self._measured[at] if self._measured is not None else None)
+                at += 1
+
+    @property
+    def _measured(self) -> np.ndarray | None:
+        return self.__dict__.get("seconds")  # if anybody has asked for the lengths yet
+
+    def _example(self, row: Mapping, measured: float | None) -> Example:
+        values = {name: row[name] for name in FIELDS if row.get(name) is not None}
+        if measured is not None and not np.isnan(measured):
+            values["seconds"] = float(measured)
+        if "audio" in values:
+            values["audio"] = self.folder / values["audio"]
+        if "words" in values:
+            values["words"] = tuple((w["word"], w["start"], w["end"]) for w in values["words"])
+        group = {key[6:]: value for key, value in row.items() if key.startswith("group.") and value is not None}
+        return Example(**values, group=group)
+
+    def texts(self) -> Iterator[str]:
+        """Every row's text, in order. Raises ManifestError where one is missing."""
+        self.require_text()
+        for chunk in self._column("text").iterchunks():
+            yield from chunk.to_pylist()
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "Manifest":
+        """The rows at `indices`, in that order, without copying them."""
+        indices = np.asarray(indices, dtype=np.int64)
+        chosen = Manifest(self.name, self.folder, self.dataset.select(indices))
+        if self._measured is not None:
+            chosen.__dict__["seconds"] = self._measured[indices]
+        return chosen
+
+    def where(self, index: int) -> str:
+        """`train.jsonl:17`: the line of a text file, the row (from 1) of anything else."""
+        return f"{self.name}:{self.dataset[int(index)]['line']}"
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the rows as read: the same for the same rows in any format, folder, process or memory layout."""
+        table = self.dataset.with_format("arrow")[:]
+        content = hashlib.sha256()
+        for name in sorted(set(table.column_names) - {"line"}):
+            if table[name].null_count < len(table):  # else as if the column were absent
+                content.update(f"{name}\0".encode() + digest(table[name]))
+        return content.hexdigest()
+
+    @functools.cached_property
+    def seconds(self) -> np.ndarray:
+        """float64 (n,): the length of each piece; NaN where there is no audio.
+
+        Where the manifest does not say, it is read from the file's header. Raises ManifestError naming every
+        row whose header cannot be read.
+        """
+        values = floats(self._column("seconds")).copy()
+        unknown = np.flatnonzero(np.isnan(values) & self._has("audio"))
+        if len(unknown):
+            values[unknown] = self._measure(unknown)
+        values.flags.writeable = False
+        return values
+
+    def require(self, *fields: str) -> None:
+        """Raises ManifestError naming every row that lacks one of `fields`."""
+        problems = Problems(self.name)
+        for name in fields:
+            rows = np.flatnonzero(~self._has(name))
+            problems.add_rows(name, self._lines(rows), lambda place, name=name: f"no {name}; expected one in every row")
+        problems.raise_any()
+
+    def require_text(self) -> None:
+        self.require("text")
+
+    def require_audio(self) -> None:
+        self.require("audio")
+
+    def check_audio(self) -> None:
+        """Raises ManifestError naming every row whose audio file does not exist. Seconds for a million files."""
+        names = self._column("audio")
+        missing = [n for n in pc.unique(names).to_pylist() if n is not None and not os.path.isfile(self.folder / n)]
+        rows = np.flatnonzero(pc.is_in(names, pa.array(missing, pa.string())).to_numpy())
+        shown = [self.folder / name for name in names.take(rows[:SHOWN]).to_pylist()]
+        problems = Problems(self.name)
+        problems.add_rows(
+            "audio",
+            self._lines(rows),
+            lambda place: f"no such file {shown[place]}; audio paths are relative to {self.folder}",
+        )
+        problems.raise_any()
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.dataset.column_names:
+            return pa.chunked_array([pa.nulls(len(self), FIELDS[name][0])])
+        return self.dataset.select_columns([name]).with_format("arrow")[:][name]
+
+    def _has(self, name: str) -> np.ndarray:
+        return self._column(name).is_valid().to_numpy()
+
+    def _lines(self, rows: np.ndarray) -> np.ndarray:
+        return self._column("line").to_numpy()[rows]
+
+    def _measure(self, rows: np.ndarray) -> np.ndarray:
+        """The length in seconds of each row of `rows`, from the header of its file."""
+        from tqdm import tqdm
+
+        from speechxfer import audio
+
+        def header(name: str) -> float | AudioError:
+            try:
+                return audio.info(self.folder / name).seconds
+            except AudioError as error:
+                return error
+
+        names = self._column("audio").take(rows).to_pylist()
+        files = list(dict.fromkeys(names))  # a long recording holds many pieces
+        with ThreadPoolExecutor(8) as pool:  # the disk is what takes time
+            found = tqdm(pool.map(header, files), f"{self.name}: audio headers", len(files), disable=None)
+            length = dict(zip(files, found, strict=True))
+        starts = np.nan_to_num(floats(self._column("start").take(rows)))
+        problems, seconds = Problems(self.name), np.full(len(rows), np.nan)
+        for i, (name, line) in enumerate(zip(names, self._lines(rows), strict=True)):
+            if isinstance(length[name], AudioError):
+                problems.add("header", line, str(length[name]))
+            elif length[name] <= starts[i]:
+                problems.add("start", line, f"start is {starts[i]:g}; expected less than the file's {length[name]:g} s")
+            else:
+                seconds[i] = length[name] - starts[i]
+        problems.raise_any()
+        return seconds
+
+
+def read_manifest(source: "str | Path | Dataset", *, require: Sequence[str] = ()) -> Manifest:
+    """Read JSONL (.jsonl, .json), CSV, TSV, Parquet, a folder of `Dataset.save_to_disk`, a hub dataset or a Dataset.
+
+    A hub dataset is NAME, NAME:SPLIT or NAME:CONFIG:SPLIT; a saved DatasetDict is FOLDER:SPLIT. `require` names
+    fields that every row must have, such as "text". One line on stderr says which columns were taken for others
+    and which are ignored. Raises ManifestError with all problems at once.
+    """
+    if not isinstance(source, (str, Path)):
+        name = f"{getattr(source.info, 'dataset_name', None) or 'dataset'}:{source.split or 'all'}"
+        return _build(name, Path(), from_dataset(source, name), require)
+    path = Path(source)
+    if path.suffix in READERS:
+        if not path.is_file():
+            raise ManifestError(f"{path}: no such file; expected a manifest")
+        return _build(str(source), path.parent, READERS[path.suffix](path), require)
+    if path.is_file():
+        raise ManifestError(f"{path}: unknown ending {path.suffix!r}; expected one of {', '.join(READERS)}")
+    return _build(str(source), Path(), from_dataset(load_dataset(str(source)), str(source)), require)
+
+
+def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> Manifest:
+    from datasets import Dataset
+
+    taken, note = rename(raw.columns)
+    if note:
+        _say(f"{name}: {note}")
+    if "client_id" in taken and taken.get("path") == "audio" and (folder / "clips").is_dir():
+        folder = folder / "clips"  # Common Voice as it comes
+    problems = Problems(name)
+    try:
+        table = cast(raw.table(), taken)
+    except pa.ArrowException:
+        table = convert_rows(raw.rows(problems), taken, problems)
+    if not len(table) and not problems:
+        problems.add("empty", 1, "no rows; expected at least one")
+    check(table, ids(table), require, problems)
+    problems.raise_any()
+    # `datasets` would pickle the whole table to make a fingerprint, which only its disk cache needs
+    return Manifest(name, folder, Dataset(derive(table), fingerprint=os.urandom(8).hex()))
+
+
+@functools.cache  # once for each process
+def _say(line: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr)
+
+
+def write_manifest(path: str | Path, examples: Iterable[Example]) -> None:
+    """Write JSONL whole or not at all, with audio paths relative to the manifest's folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    with partial.open("w", encoding="utf-8") as file:
+        for example in examples:
+            row = {name: getattr(example, name) for name in (*FIELDS, "group")}
+            row = {name: value for name, value in row.items() if value not in (None, (), {})}
+            if example.audio is not None:
+                row["audio"] = os.path.relpath(example.audio, path.parent)
+            if example.words:  # objects, since Arrow reads no lists of mixed types
+                row["words"] = [{"word": word, "start": start, "end": end} for word, start, end in example.words]
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def unpack_audio(dataset: "Dataset", folder: str | Path) -> "Dataset":
+    """Write audio that a dataset holds as bytes to files in `folder`, and return it with their paths instead.
+
+    Files are named by row, and by the ending of the name that came with them.
+    """
+    import datasets
+
+    folder = Path(folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    for column, feature in list(dataset.features.items()):
+        if not isinstance(feature, datasets.Audio):
+            continue
+        paths = []
+        for row, item in enumerate(dataset.cast_column(column, datasets.Audio(decode=False))[column]):
+            if item["bytes"] is None:
+                paths.append(item["path"])
+            else:
+                paths.append(str(folder / f"{row:08d}{Path(item['path'] or '').suffix or '.wav'}"))
+                Path(paths[-1]).write_bytes(item["bytes"])
+        dataset = dataset.remove_columns([column]).add_column(column, paths)
+    return dataset

@@ -1,0 +1,91 @@
+"""The contract of a model family: what the loop, `predict` and the adaptations may ask of a model.
+
+A model is an nn.Module with a `frontend`. The frontend holds what stands before the weights (tokenizer, rate,
+normalisation), knows no weights, and runs in loader workers; the module turns its batches into summed losses and
+text. A family is one file in `models/` and one line in `FAMILIES`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from speechxfer.manifest import Example, Manifest
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded examples, ready for `forward`."""
+
+    inputs: dict[str, torch.Tensor]  # what the network takes, each (batch, ...)
+    labels: torch.Tensor  # family's own layout
+    tokens: int  # target tokens: what the loss is divided by
+    ids: tuple[str, ...]
+    seconds: float  # audio in it, before padding
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        return replace(self, inputs=moved, labels=self.labels.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class Output:
+    """What `forward` returns. Losses are sums with counts, so they add over micro-batches and ranks."""
+
+    loss_sum: torch.Tensor  # ()
+    tokens: int
+    losses: torch.Tensor  # (batch,) detached: the loss of each example, to name the one that is not finite
+    logits: torch.Tensor
+    hidden: torch.Tensor  # (batch, frames, width) of the top layer
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What a recogniser wrote for one recording."""
+
+    text: str
+    confidence: float | None = None  # 0..1: geometric mean of the probabilities of the tokens
+    words: tuple[tuple[str, float, float], ...] = ()  # (word, start, end) in seconds
+
+
+class Frontend(Protocol):
+    """What stands before the weights. Pure functions of their arguments; run in loader workers."""
+
+    rate: int  # samples per second
+
+    def features(self, example: Example, samples: np.ndarray) -> Any:
+        """Model input and labels of one example, without the weights. samples: (n,) float32 at `rate`."""
+
+    def collate(self, items: Sequence[Any]) -> Batch:
+        """Pad items into a batch."""
+
+    def problems(self, manifest: Manifest) -> list[str]:
+        """What in this manifest the model cannot be trained on, as `file:line: what, expected, how to mend`."""
+
+
+class Model(Protocol):
+    """An nn.Module that also has these."""
+
+    frontend: Frontend
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Draw the noise that all micro-batches and ranks of a step share (LayerDrop)."""
+
+    def forward(self, batch: Batch) -> Output:
+        """Summed loss and token count of a batch."""
+
+    def evaluate(self, batch: Batch) -> tuple[Output, list[str]]:
+        """Loss and text of a batch, in the fewest passes: for dev scores while training."""
+
+    def generate(self, batch: Batch) -> list[Transcript]:
+        """Decode a batch."""
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """(name, module) from bottom to top: serves unfreezing and layer-wise learning rates alike."""
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `transformers` loads."""

@@ -1,0 +1,229 @@
+"""wav2vec2, HuBERT, WavLM and their kin with a CTC head, as `transformers` has them.
+
+The decision worth knowing: LayerDrop is drawn once per step for all micro-batches and ranks (`draw`), where
+transformers draws it per forward pass. So gradient accumulation, ranks and resumed runs all drop the same layers.
+"""
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForCTC, PretrainedConfig, PreTrainedModel
+
+from speechxfer.errors import CheckpointError, ConfigError
+from speechxfer.models.base import Batch, Output, Transcript
+from speechxfer.models.ctc_frontend import CtcFrontend
+from speechxfer.models.vocabulary import Vocabulary
+
+VOCABULARY_CHOICES = ("keep", "extend", "rebuild")
+
+
+class Ctc(nn.Module):
+    """A CTC recogniser: `net` is the transformers model, `frontend` what stands before it."""
+
+    def __init__(self, net: PreTrainedModel, frontend: CtcFrontend):
+        super().__init__()
+        self.net = net
+        self.frontend = frontend
+        self.layerdrop = getattr(net.config, "layerdrop", 0.0)
+        net.config.layerdrop = 0.0  # drawn in `draw` instead; `save` writes it back
+        self._dropped: frozenset[int] = frozenset()
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.net.base_model.encoder
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Choose the layers that this step skips."""
+        drawn = rng.random(len(self.encoder.layers)) < self.layerdrop
+        # WavLM computes the position bias of all layers in its first one.
+        first = 1 if self.net.config.model_type == "wavlm" else 0
+        self._dropped = frozenset(int(i) for i in np.flatnonzero(drawn) if i >= first)
+
+    @contextmanager
+    def _kept_layers(self) -> Iterator[None]:
+        """The encoder without the layers that this step drops."""
+        layers = self.encoder.layers
+        if self.training and self._dropped:
+            self.encoder.layers = nn.ModuleList(x for i, x in enumerate(layers) if i not in self._dropped)
+        try:
+            yield
+        finally:
+            self.encoder.layers = layers
+
+    def forward(self, batch: Batch) -> Output:
+        """Summed CTC loss, in float32 whatever the autocast. An utterance that no alignment fits counts as zero."""
+        inputs = {name: batch.inputs[name] for name in ("input_values", "attention_mask") if name in batch.inputs}
+        with self._kept_layers():
+            hidden = self.net.base_model(**inputs)[0]
+        logits = self.net.lm_head(self.net.dropout(hidden))
+        with torch.autocast(logits.device.type, enabled=False):
+            log_probs = logits.float().log_softmax(-1).transpose(0, 1)
+            losses = F.ctc_loss(
+                log_probs,
+                batch.labels,
+                batch.inputs["lengths"],
+                batch.inputs["label_lengths"],
+                blank=self.frontend.vocabulary.blank,
+                reduction="none",
+                zero_infinity=True,
+            )
+        return Output(losses.sum(), batch.tokens, losses.detach(), logits, hidden)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> tuple[Output, list[str]]:
+        """Loss and best-path text from one pass."""
+        output = self(batch)
+        paths = output.logits.argmax(-1).tolist()
+        frames = batch.inputs["lengths"].tolist()
+        return output, [self.text(path[:n]) for path, n in zip(paths, frames, strict=True)]
+
+    def text(self, path: list[int]) -> str:
+        """The text of a path of one id per frame: repeats merged, blanks removed."""
+        return self.frontend.vocabulary.decode([i for i, _ in itertools.groupby(path)])
+
+    @torch.no_grad()
+    def generate(self, batch: Batch) -> list[Transcript]:
+        """Best-path decoding, with confidence and word times from the alignment of the best path."""
+        logits = self(batch).logits.float()
+        return [
+            self.transcript(logits[row, :frames].log_softmax(-1))
+            for row, frames in enumerate(batch.inputs["lengths"].tolist())
+        ]
+
+    def transcript(self, log_probs: torch.Tensor) -> Transcript:
+        """log_probs: (frames, vocabulary) of one recording."""
+        vocabulary = self.frontend.vocabulary
+        path = torch.unique_consecutive(log_probs.argmax(-1))
+        ids = [i for i in path.tolist() if i != vocabulary.blank]
+        if not ids:
+            return Transcript("", confidence=float(log_probs[:, vocabulary.blank].mean().exp()))
+        spans = align(log_probs, ids, vocabulary.blank)
+        confidence = float(np.exp(np.mean([log_prob for *_, log_prob in spans])))
+        return Transcript(vocabulary.decode(ids), confidence, tuple(self._words(ids, spans)))
+
+    def _words(self, ids: list[int], spans: list[tuple[int, int, float]]) -> Iterator[tuple[str, float, float]]:
+        vocabulary, hop = self.frontend.vocabulary, self.frontend.hop
+        delimiter = vocabulary.ids[vocabulary.delimiter]
+        word: list[int] = []
+        for place in range(len(ids) + 1):
+            if place < len(ids) and ids[place] != delimiter:
+                word.append(place)
+                continue
+            written = vocabulary.decode([ids[i] for i in word])
+            if written:
+                yield written, round(spans[word[0]][0] * hop, 3), round(spans[word[-1]][1] * hop, 3)
+            word = []
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Feature encoder, projection (with the position embedding), transformer layers, head."""
+        base = self.net.base_model
+        projection = nn.ModuleList([base.feature_projection, self.encoder.pos_conv_embed])
+        transformer = [(f"layer {i}", layer) for i, layer in enumerate(self.encoder.layers)]
+        top = [("norm", self.encoder.layer_norm), ("head", self.net.lm_head)]
+        return [("feature encoder", base.feature_extractor), ("projection", projection), *transformer, *top]
+
+    def save(self, folder: Path) -> None:
+        """Write config, float32 weights, tokenizer and preprocessor: plain transformers loads the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.net.config.layerdrop = self.layerdrop
+        try:
+            self.net.save_pretrained(folder)
+        finally:
+            self.net.config.layerdrop = 0.0
+        self.frontend.save(folder)
+        (folder / "speechxfer.json").write_text(json.dumps({"normaliser": self.frontend.normaliser}) + "\n")
+
+
+def align(log_probs: torch.Tensor, ids: list[int], blank: int) -> list[tuple[int, int, float]]:
+    """Where each id stands: (first frame, frame after the last, mean log probability), by forced alignment.
+
+    log_probs: (frames, vocabulary). Raises ConfigError when the frames are too few for the ids.
+    """
+    from torchaudio.functional import forced_align
+
+    targets = torch.tensor([ids], dtype=torch.int32, device=log_probs.device)
+    try:
+        path, scores = forced_align(log_probs[None], targets, blank=blank)
+    except RuntimeError as error:
+        raise ConfigError(f"{len(ids)} labels cannot be aligned to {len(log_probs)} frames: {error}") from error
+    path, scores = path[0].tolist(), scores[0].tolist()
+    spans, start = [], 0
+    for frame in range(1, len(path) + 1):
+        if frame == len(path) or path[frame] != path[start]:
+            if path[start] != blank:
+                spans.append((start, frame, sum(scores[start:frame]) / (frame - start)))
+            start = frame
+    return spans
+
+
+def load_ctc(
+    folder: Path, *, texts: Iterable[str] | None = None, vocabulary: str = "keep", normaliser: str | None = None
+) -> Ctc:
+    """Load a checkpoint folder as float32.
+
+    `texts` (normalised) and `vocabulary` settle the head: "keep" takes the checkpoint's characters, "extend" adds
+    the ones that the texts need, "rebuild" keeps only those of the texts; rows of characters that stay are kept.
+    A self-supervised checkpoint has no head: its vocabulary is always built from the texts.
+    Raises CheckpointError, ConfigError.
+    """
+    if vocabulary not in VOCABULARY_CHOICES:
+        raise ConfigError(f"data.vocabulary is {vocabulary!r}; expected one of {', '.join(VOCABULARY_CHOICES)}")
+    config = AutoConfig.from_pretrained(folder)
+    if getattr(config, "add_adapter", False):
+        raise CheckpointError(f"{folder}: checkpoints with a convolutional adapter (add_adapter) are not supported")
+    old = Vocabulary.from_folder(folder, config.pad_token_id)
+    if old is None and texts is None:
+        raise CheckpointError(
+            f"{folder}: has no vocabulary (vocab.json): a self-supervised checkpoint must be fine-tuned before it can"
+            " transcribe; `speechxfer train` builds its vocabulary from the training text"
+        )
+    if old is None or vocabulary == "rebuild":
+        new = Vocabulary.from_texts(texts)
+    else:
+        new = old.extended(texts) if vocabulary == "extend" else old
+    frontend = _frontend(folder, config, new)
+    saved = folder / "speechxfer.json"
+    if normaliser is None and saved.is_file():
+        normaliser = json.loads(saved.read_text())["normaliser"]
+    if normaliser is not None:
+        frontend = replace(frontend, normaliser=normaliser)
+    config.vocab_size = max(new.ids.values()) + 1 if new is not old else config.vocab_size
+    config.pad_token_id = new.blank
+    config.ctc_loss_reduction, config.ctc_zero_infinity = "sum", True
+    net = AutoModelForCTC.from_pretrained(folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True)
+    if old is not None and new is not old:
+        _keep_rows(net.lm_head, folder, old, new)
+    return Ctc(net, frontend)
+
+
+def _frontend(folder: Path, config: PretrainedConfig, vocabulary: Vocabulary) -> CtcFrontend:
+    file = folder / "preprocessor_config.json"
+    settings = json.loads(file.read_text()) if file.is_file() else {}
+    layer_norm = config.feat_extract_norm == "layer"
+    return CtcFrontend(
+        vocabulary=vocabulary,
+        rate=settings.get("sampling_rate", 16000),
+        kernels=tuple(config.conv_kernel),
+        strides=tuple(config.conv_stride),
+        standardise=settings.get("do_normalize", True),
+        mask=layer_norm,
+        least_frames=config.mask_time_length + 1 if getattr(config, "apply_spec_augment", False) else 1,
+    )
+
+
+def _keep_rows(head: nn.Linear, folder: Path, old: Vocabulary, new: Vocabulary) -> None:
+    """Copy the head's rows of tokens that both vocabularies have."""
+    source = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32).lm_head
+    with torch.no_grad():
+        for token, row in new.ids.items():
+            if token in old.ids:
+                head.weight[row] = source.weight[old.ids[token]]
+                head.bias[row] = source.bias[old.ids[token]]

@@ -1,0 +1,124 @@
+"""Which examples stand in which batch of which step: pure numpy, no state.
+
+A batch is a set of examples of about the same length whose padded cost (longest x count) stays within a budget,
+so long recordings come in small batches and little of a batch is padding. The plan of an epoch is a pure function
+of (costs, budget, seed, epoch): a resumed run, or one on another number of GPUs, computes the same plan again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from speechxfer.errors import ConfigError
+
+# Lengths are blurred by up to this share before sorting, so that neighbours change from epoch to epoch.
+# It costs at most as much padding again.
+LENGTH_BLUR = 0.02
+
+
+def plan_epoch(costs: np.ndarray, budget: float, seed: int, epoch: int) -> list[np.ndarray]:
+    """Batches of indices into `costs`, each example once, in the order in which an epoch visits them.
+
+    costs: (n,) length of each example, > 0, in the unit of `budget` (seconds, or tokens). Every batch keeps
+    max(costs) x count <= budget. Raises ConfigError when one example alone is over the budget.
+    """
+    costs = np.asarray(costs, dtype=np.float64)
+    if len(costs) == 0:
+        return []
+    over = np.flatnonzero(costs > budget)
+    if len(over):
+        worst = over[np.argmax(costs[over])]
+        raise ConfigError(
+            f"{len(over)} examples are longer than a whole batch of {budget:g}; the longest has {costs[worst]:.1f}"
+            f" (example {worst}). Raise data.batch_seconds to at least that, or cut them with start/end"
+        )
+    rng = np.random.default_rng([seed, epoch])
+    order = np.argsort(costs * rng.uniform(1 - LENGTH_BLUR, 1 + LENGTH_BLUR, len(costs)), kind="stable")
+    batches = cut(order, costs, budget)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def cut(order: np.ndarray, costs: np.ndarray, budget: float) -> list[np.ndarray]:
+    """Cut `order` into the fewest consecutive runs whose padded cost stays within the budget."""
+    longest = costs[order]
+    batches, start = [], 0
+    # No batch holds more than this many examples: a bound for the running maximum below.
+    most = int(budget / costs.min()) + 1
+    while start < len(order):
+        window = np.maximum.accumulate(longest[start : start + most])
+        padded = window * np.arange(1, len(window) + 1)
+        count = int(np.searchsorted(padded, budget, side="right"))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+def occupancy(batches: Sequence[np.ndarray], costs: np.ndarray) -> float:
+    """Share of the padded batches that is real: sum of costs / sum of (longest x count)."""
+    real = sum(float(costs[b].sum()) for b in batches)
+    return real / sum(float(costs[b].max()) * len(b) for b in batches)
+
+
+def draw(sizes: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> np.ndarray:
+    """One epoch's indices into the concatenation of several sources, mixed by weight.
+
+    The first source is seen once an epoch; another gives `weight / first weight` times as many examples. What a
+    source has left over is next epoch's: it runs through one shuffled pass after another, so nothing is drawn
+    twice before all else was drawn once.
+    """
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    chosen = []
+    for source, (size, weight) in enumerate(zip(sizes, weights, strict=True)):
+        count = round(sizes[0] * weight / weights[0])
+        first, last = epoch * count, (epoch + 1) * count
+        for lap in range(first // size, -(-last // size)):
+            shuffled = np.random.default_rng([seed, source, lap]).permutation(size)
+            lo, hi = max(first - lap * size, 0), min(last - lap * size, size)
+            chosen.append(offsets[source] + shuffled[lo:hi])
+    return np.concatenate(chosen)
+
+
+@dataclass
+class Plan:
+    """Steps of `batches_per_step` batches over epochs without end: `plan.step(k)` is the same on every machine.
+
+    A step never spans two epochs, so the last step of an epoch may be smaller. `batches_per_step` counts over
+    all ranks: 1, 2 or 8 GPUs see the same steps.
+    """
+
+    costs: np.ndarray
+    budget: float
+    batches_per_step: int
+    seed: int
+    indices: Callable[[int], np.ndarray]  # the examples of an epoch
+    _steps: list[int] = field(default_factory=lambda: [0])  # steps before each epoch, as far as known
+    _cached: tuple[int, list[np.ndarray]] = (-1, [])
+
+    def epoch(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch."""
+        if self._cached[0] != epoch:
+            chosen = self.indices(epoch)
+            self._cached = (epoch, [chosen[b] for b in plan_epoch(self.costs[chosen], self.budget, self.seed, epoch)])
+        return self._cached[1]
+
+    def steps_before(self, epoch: int) -> int:
+        """How many steps the epochs before this one have."""
+        while len(self._steps) <= epoch:
+            batches = len(self.epoch(len(self._steps) - 1))
+            self._steps.append(self._steps[-1] - (-batches // self.batches_per_step))
+        return self._steps[epoch]
+
+    def step(self, step: int) -> list[np.ndarray]:
+        """The batches of step `step`, counted from 0."""
+        epoch, place = self.locate(step)
+        return self.epoch(epoch)[place * self.batches_per_step : (place + 1) * self.batches_per_step]
+
+    def locate(self, step: int) -> tuple[int, int]:
+        """(epoch, place in it) of a step."""
+        epoch = max(len(self._steps) - 2, 0)
+        while self._steps[epoch] > step:
+            epoch -= 1
+        while self.steps_before(epoch + 1) <= step:
+            epoch += 1
+        return epoch, step - self._steps[epoch]

@@ -1,0 +1,78 @@
+"""What a person watches while training: a bar on a terminal, plain lines elsewhere, log.jsonl and TensorBoard beside it."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from speechxfer.parallel import Ranks
+
+
+class TrainingLog:
+    """Writes on the first rank only. `log.jsonl` has one line per event; a resume cuts off what it will do again."""
+
+    def __init__(self, run: Path, ranks: Ranks, first: int, last: int):
+        self.quiet = not ranks.first
+        self.last = last
+        if self.quiet:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = run / "log.jsonl"
+        self._keep_before(first)
+        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=first + 1)
+        self.terminal = sys.stderr.isatty()
+        self.bar = tqdm(total=last, initial=first, unit="step", disable=not self.terminal, dynamic_ncols=True)
+        self.started, self.first = time.monotonic(), first
+
+    def _keep_before(self, first: int) -> None:
+        if self.path.is_file():
+            lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+            kept = [line for line in lines if json.loads(line)["step"] <= first]
+            self.path.write_text("".join(line + "\n" for line in kept))
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if not self.quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def step(self, step: int) -> None:
+        if not self.quiet:
+            self.bar.update(step - self.bar.n)
+
+    def train(self, step: int, figures: dict[str, float]) -> None:
+        """Figures of the steps since the last line."""
+        if self.quiet:
+            return
+        self._write({"step": step, "event": "train"} | figures)
+        shown = {
+            "loss": f"{figures['loss']:.3f}",
+            "lr": f"{figures['lr']:.1e}",
+            "audio s/s": f"{figures['audio_per_second']:.0f}",
+        }
+        self.bar.set_postfix(shown)
+        if not self.terminal:
+            left = (time.monotonic() - self.started) / max(step - self.first, 1) * (self.last - step)
+            words = "  ".join(f"{name} {value}" for name, value in shown.items())
+            print(f"step {step}/{self.last}  {words}  left {left / 60:.1f} min", file=sys.stderr, flush=True)
+
+    def dev(self, step: int, figures: dict[str, float]) -> None:
+        """Scores on dev."""
+        if self.quiet:
+            return
+        self._write({"step": step, "event": "dev"} | figures)
+        self.say(f"step {step}/{self.last}  dev  " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
+
+    def _write(self, row: dict) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in row.items():
+            if name not in ("step", "event"):
+                self.board.add_scalar(f"{row['event']}/{name}", value, row["step"])
+
+    def close(self) -> None:
+        if not self.quiet:
+            self.bar.close()
+            self.board.close()

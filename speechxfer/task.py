@@ -1,0 +1,194 @@
+"""A task is a value: which checkpoint, which manifests, how text is normalised, how to adapt, what to require.
+
+A task module builds one frozen `Task`; a variant is `dataclasses.replace(task, ...)` or `override(task, ["optim.lr=2e-5"])`.
+Nothing here loads torch, so a task can be read, changed and printed in no time.
+"""
+
+import ast
+import dataclasses
+import difflib
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speechxfer.adapt import Adaptation
+from speechxfer.errors import ConfigError
+from speechxfer.perturb import Perturb
+
+
+@dataclass(frozen=True)
+class Source:
+    """One manifest of a mixture. An epoch sees the first source once and the others in proportion to the weights."""
+
+    manifest: str
+    weight: float = 1.0
+
+    def __post_init__(self):
+        if not self.weight > 0:
+            raise ConfigError(f"{self.manifest}: weight is {self.weight}; expected > 0")
+
+
+@dataclass(frozen=True)
+class Data:
+    """How examples become batches."""
+
+    batch_seconds: float = 80.0  # padded audio in a batch, seconds
+    min_seconds: float = 0.1  # shorter examples are left out, counted and reported
+    max_seconds: float = 30.0  # longer ones too
+    vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc.load_ctc)
+    perturb: Perturb = Perturb()  # of the training audio
+    workers: int = -1  # loader processes; -1: one less than the cores, at most 4
+
+    def __post_init__(self):
+        if not 0 <= self.min_seconds < self.max_seconds:
+            raise ConfigError(f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}: expected 0 <= min < max")
+
+
+@dataclass(frozen=True)
+class Optim:
+    """AdamW and its schedule."""
+
+    lr: float = 1e-4
+    schedule: str = "linear"  # linear, cosine, constant or tristage: from the peak at the end of the warm-up
+    warmup: float = 0.1  # share of all steps
+    final: float = 0.0  # learning rate at the end, as a share of `lr`
+    weight_decay: float = 0.01  # of matrices and kernels only
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    clip: float = 1.0  # norm of the gradient of the mean loss per token
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long and where."""
+
+    steps: int = 0  # 0: `epochs` decides
+    epochs: float = 10.0
+    seed: int = 0
+    batches_per_step: int = 1  # over all ranks; what ranks do not share out is accumulated
+    eval_every: int = 200  # steps
+    save_every: int = 200  # steps
+    log_every: int = 10  # steps
+    keep: int = 2  # newest training states kept
+    patience: int = 0  # evaluations without a better dev score before stopping; 0: never
+    best_by: str = "wer"  # wer, cer or loss on dev: which checkpoint is kept as best
+    precision: str = "auto"  # auto, fp32, bf16 or fp16
+    attention: str = "auto"  # auto, sdpa, eager or flash_attention_2
+    device: str = "auto"
+    max_skips: int = 10  # steps with a loss that is not finite, before training stops
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job from manifest to verdict."""
+
+    name: str
+    model: str  # checkpoint folder or hub name
+    train: str | Source | tuple[Source, ...] = ()
+    dev: str = ""
+    test: str = ""
+    retain: str = ""  # what the checkpoint could do before, and must still be able to do
+    normaliser: str = "basic"
+    data: Data = Data()
+    optim: Optim = Optim()
+    run: Run = Run()
+    adapt: tuple[Adaptation, ...] = ()
+    metrics: tuple[str, ...] = ("wer", "cer")
+    require: dict[str, str] = field(default_factory=dict)
+
+    def sources(self) -> tuple[Source, ...]:
+        """The training mixture. Raises ConfigError when there is none."""
+        train = self.train if isinstance(self.train, tuple) else (self.train,)
+        sources = tuple(Source(s) if isinstance(s, (str, Path)) else s for s in train if s)
+        if not sources:
+            raise ConfigError("train is not set; expected a manifest: --train FILE or Task(train=...)")
+        return sources
+
+    def manifest(self, name: str) -> str:
+        """The manifest called dev, test or retain. Raises ConfigError when it is not set."""
+        if not (value := getattr(self, name)):
+            raise ConfigError(f"{name} is not set; expected a manifest: --{name} FILE or Task({name}=...)")
+        return value
+
+
+def override(task: Task, settings: Sequence[str]) -> Task:
+    """A task with fields set from `path=value` strings, typed as the fields are.
+
+    Raises ConfigError for an unknown field (with the nearest one) and for a value of another type.
+    """
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: expected field=value, such as optim.lr=2e-5")
+        task = _replaced(task, path.strip().split("."), value.strip(), path.strip())
+    return task
+
+
+def fields(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested dataclass as flat `path: value`, for printing, writing down and comparing."""
+    flat = {}
+    for f in dataclasses.fields(value):
+        inner = getattr(value, f.name)
+        if dataclasses.is_dataclass(inner):
+            flat |= fields(inner, f"{prefix}{f.name}.")
+        else:
+            flat[prefix + f.name] = plain(inner)
+    return flat
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it; dataclasses as {"kind": class name, fields}."""
+    if dataclasses.is_dataclass(value):
+        return {"kind": type(value).__name__} | {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _replaced(section: Any, names: list[str], value: str, path: str) -> Any:
+    known = [f.name for f in dataclasses.fields(section)]
+    if names[0] not in known:
+        # Offer the nearest path of the section, then of the whole task.
+        near = difflib.get_close_matches(names[0], known, n=1) or difflib.get_close_matches(path, fields(section), n=1)
+        parent = path.rsplit(".", len(names))[0] + "." if path.count(".") >= len(names) else ""
+        hint = f"; did you mean {parent}{near[0]}?" if near else f"; expected one of {', '.join(known)}"
+        raise ConfigError(f"no field {path}{hint}")
+    inner = getattr(section, names[0])
+    if len(names) > 1:
+        if not dataclasses.is_dataclass(inner):
+            raise ConfigError(f"no field {path}; {names[0]} has no fields of its own")
+        return dataclasses.replace(section, **{names[0]: _replaced(inner, names[1:], value, path)})
+    if dataclasses.is_dataclass(inner):
+        raise ConfigError(f"{path} is a section; set one of {', '.join(path + '.' + n for n in fields(inner))}")
+    return dataclasses.replace(section, **{names[0]: parse(value, typing.get_type_hints(type(section))[names[0]], path)})
+
+
+def parse(value: str, kind: Any, path: str) -> Any:
+    """A value of the type `kind` from its text. Raises ConfigError naming the field and what it takes."""
+    options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, type(int | None)) else (kind,)
+    if type(None) in options and value.lower() == "none":
+        return None
+    if str in options:
+        return value
+    if bool in options and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    try:
+        parsed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        parsed = value
+    for option in options:
+        base = typing.get_origin(option) or option
+        if base is float and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
+            return float(parsed)
+        if base is int and isinstance(parsed, int) and not isinstance(parsed, bool):
+            return parsed
+        if base is tuple and isinstance(parsed, (tuple, list, int, float, str)):
+            return tuple(parsed) if isinstance(parsed, (tuple, list)) else tuple(str(parsed).split(",")) if isinstance(parsed, str) else (parsed,)
+        if base is dict and isinstance(parsed, dict):
+            return parsed
+    expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
+    raise ConfigError(f"{path} is {value!r}; expected {expected}")

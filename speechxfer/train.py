@@ -1,0 +1,338 @@
+"""The training loop.
+
+One step: (1) load this rank's batches of the step, (2) count the target tokens of all ranks, (3) for each batch seed
+all noise from (seed, step, place), run forward and backward on summed loss / tokens of the step, (4) clip, (5) set
+the rate of this step and update. Weights, optimiser, step and a few named values are the only state: everything
+else is a function of the step, so a killed run that is started again ends in the weights of a run never killed.
+"""
+
+import json
+import math
+import random
+import signal
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from speechxfer import checkpoint, resume
+from speechxfer.data import Share, TrainingBatches, read_mixture, shares, within_limits
+from speechxfer.errors import ManifestError, TrainingError
+from speechxfer.evaluate import Dev, collapse_advice
+from speechxfer.manifest import read_manifest
+from speechxfer.models import load_checkpoint
+from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
+from speechxfer.parallel import Ranks, ranks
+from speechxfer.plan import occupancy
+from speechxfer.precision import Precision, choose_attention, choose_precision
+from speechxfer.progress import TrainingLog
+from speechxfer.task import Task
+from speechxfer.text import normalise
+
+BEST, LAST = "best", "last"
+
+
+@dataclass
+class State:
+    """The named values that survive a restart beside weights, optimiser and step."""
+
+    best: float = math.inf
+    best_step: int = 0
+    bad_evaluations: int = 0
+    skips: int = 0
+    ever_spoke: bool = False  # some dev transcript was not empty once
+
+
+@dataclass(frozen=True)
+class Result:
+    """How training ended."""
+
+    steps: int
+    best_step: int
+    best: float  # dev score of the best checkpoint
+    reason: str  # "finished", "stopped early" or "terminated"
+
+
+def train(task: Task, out: str | Path) -> Result:
+    """Train `task` in the run folder `out`, or go on where an earlier call was stopped.
+
+    Writes out/best and out/last (folders that transformers loads), out/step_* (training states), out/log.jsonl and
+    out/tensorboard. Raises ManifestError, ConfigError, CheckpointError and TrainingError.
+    """
+    with ranks(task.run.device) as here:
+        return _Training(task, Path(out), here).run()
+
+
+def seed_everything(*key: int) -> None:
+    """Seed python, numpy and torch from a key: transformers' time masking draws from numpy's global generator."""
+    words = np.random.SeedSequence(key).generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    torch.manual_seed(int(words[2]))
+
+
+class _Window:
+    """Figures of the steps since the last line of the log."""
+
+    def __init__(self):
+        self.sums = dict.fromkeys(("loss", "tokens", "seconds", "padded"), 0.0)
+        self.norm = 0.0
+        self.elapsed, self.clock = 0.0, time.monotonic()
+
+    def add(self, step: dict[str, float]) -> None:
+        self.sums = {name: value + step[name] for name, value in self.sums.items()}
+        self.norm = step["grad_norm"]
+        now = time.monotonic()
+        self.elapsed, self.clock = self.elapsed + now - self.clock, now
+
+    def restart_clock(self) -> None:
+        """Leave out what has passed since the last step: evaluation is not training time."""
+        self.clock = time.monotonic()
+
+    def figures(self, here: Ranks, rate: float) -> dict[str, float]:
+        loss, tokens, seconds, padded = here.sum(*self.sums.values())
+        return {
+            "loss": loss / tokens,
+            "lr": rate,
+            "grad_norm": self.norm,
+            "audio_seconds": seconds,
+            "audio_per_second": seconds / self.elapsed,
+            "real_share": seconds / padded,
+        }
+
+
+class _Training:
+    """Everything that one call of `train` holds."""
+
+    def __init__(self, task: Task, out: Path, here: Ranks):
+        self.task, self.out, self.here = task, out, here
+        mixture = read_mixture(task.sources(), task.data)
+        dev = within_limits(read_manifest(task.manifest("dev"), require=("audio", "text")), task.data)
+        seed_everything(task.run.seed)
+        self.model = load_checkpoint(
+            task.model,
+            texts=(normalise(task.normaliser, t) for m in mixture.manifests for t in m.texts()),
+            vocabulary=task.data.vocabulary,
+            normaliser=task.normaliser,
+        )
+        problems = [p for m in (*mixture.manifests, dev) for p in self.model.frontend.problems(m)]
+        if problems:
+            raise ManifestError("\n".join(problems))
+        self.plan = mixture.plan(task.data, task.run)
+        self.steps = task.run.steps or max(1, self.plan.steps_before(math.ceil(task.run.epochs)))
+        self.batches = TrainingBatches(mixture, self.plan, self.model.frontend, task.data.perturb, task.run.seed)
+        self.dev = Dev(dev, self.model.frontend, task, here)
+        self.precision = choose_precision(task.run.precision, here.device)
+        self.attention = choose_attention(task.run.attention, self.model.net)
+        for adaptation in task.adapt:
+            adaptation.setup(self.model)
+        self.model.to(here.device).train()
+        self.depth = depths(self.model)
+        self.optimiser = make_optimiser(self.model, task.optim)
+        self.scaler = self.precision.scaler(here.device)
+        self.state = State()
+        self.fingerprint = resume.fingerprint(task, mixture, dev, self.steps)
+        self.learning: frozenset[str] = frozenset()
+        self.wrapped: nn.Module = self.model
+        self.terminated = False
+        self.mixture = mixture
+        self.machine_changes: list[str] = []
+
+    def run(self) -> Result:
+        first = self._resume()
+        log = TrainingLog(self.out, self.here, first, self.steps)
+        self._introduce(log, first)
+        previous = signal.signal(signal.SIGTERM, self._terminate)
+        try:
+            return self._loop(first, log)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+            log.close()
+
+    def _terminate(self, *_: object) -> None:
+        self.terminated = True
+
+    def _loop(self, first: int, log: TrainingLog) -> Result:
+        run, done = self.task.run, first
+        window = _Window()
+        if self._stopped_early():
+            return self._finish(done, "stopped early")
+        for share in shares(self.batches, first, self.steps, self.task.data, self.here):
+            window.add(self._step(share, log))
+            done = share.step + 1
+            log.step(done)
+            last = done == self.steps
+            if done % run.log_every == 0 or last:
+                log.train(done, window.figures(self.here, learning_rate(share.step, self.steps, self.task.optim)))
+                window = _Window()
+            if done % run.eval_every == 0 or last:
+                self._evaluate(done, log)
+                window.restart_clock()
+            stop = self._stopped_early()
+            terminated = self.here.any(self.terminated)
+            if done % run.save_every == 0 or last or stop or terminated:
+                self._save(done)
+            if terminated and not last:
+                log.say(f"terminated at step {done}: saved; the same command goes on from here")
+                return self._result(done, "terminated")
+            if stop:
+                log.say(f"no better dev {run.best_by} in {run.patience} evaluations: stopped at step {done}")
+                return self._finish(done, "stopped early")
+        return self._finish(done, "finished")
+
+    def _step(self, share: Share, log: TrainingLog) -> dict[str, float]:
+        """One update of the weights. Returns sums over this rank: loss, tokens, seconds; and the gradient norm."""
+        task, step = self.task, share.step
+        self._set_trainable(step)
+        mine = sum(b.tokens for b in share.batches) * share.weight
+        (tokens,) = self.here.sum(mine)
+        self.model.draw(np.random.default_rng([task.run.seed, step]))
+        loss_sum, failed = 0.0, []
+        for number, (place, batch) in enumerate(zip(share.places, share.batches, strict=True)):
+            seed_everything(task.run.seed, step, place)
+            batch = batch.to(self.here.device)
+            last = number == len(share.batches) - 1
+            # Ranks exchange gradients once, in the backward pass of their last batch.
+            alone = nullcontext() if last or self.here.world == 1 else self.wrapped.no_sync()
+            with alone:
+                with self.precision.autocast(self.here.device):
+                    output = self.wrapped(batch)
+                # DDP averages over ranks: times world makes it a sum, which the tokens of the step then divide.
+                loss = output.loss_sum * (share.weight * self.here.world / tokens)
+                for adaptation in task.adapt:
+                    extra = adaptation.extra_loss(self.model, batch, output, step)
+                    if extra is not None:  # once per step: each batch carries its part
+                        loss = loss + extra * (share.weight * self.here.world * batch.tokens / tokens)
+                self.scaler.scale(loss).backward()
+            loss_sum += float(output.loss_sum.detach()) * share.weight
+            finite = torch.isfinite(output.losses).tolist()
+            failed += [i for i, ok in zip(batch.ids, finite, strict=True) if not ok]
+        norm = self._update(step, failed, log)
+        seconds = sum(b.seconds for b in share.batches) * share.weight
+        padded = sum(b.inputs["input_values"].numel() for b in share.batches) * share.weight / self.model.frontend.rate
+        return {"loss": loss_sum, "tokens": mine, "seconds": seconds, "padded": padded, "grad_norm": norm}
+
+    def _update(self, step: int, failed: list[str], log: TrainingLog) -> float:
+        """Clip and apply the gradients, or skip the step when they are not finite. Returns their norm."""
+        self.scaler.unscale_(self.optimiser)
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = float(nn.utils.clip_grad_norm_(parameters, self.task.optim.clip or math.inf))
+        rate = learning_rate(step, self.steps, self.task.optim)
+        set_learning_rates(self.optimiser, rate, self.task.adapt, self.depth, step)
+        # Every rank holds the same gradients, so all agree; the names are of the rank that has them.
+        if math.isfinite(norm):
+            self.scaler.step(self.optimiser)
+        elif not self.scaler.is_enabled() or self.here.any(bool(failed)):
+            self._skip(step, failed, log)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        for adaptation in self.task.adapt:
+            adaptation.after_step(self.model, step)
+        return norm
+
+    def _skip(self, step: int, failed: list[str], log: TrainingLog) -> None:
+        names = sorted({i for part in self.here.gather(failed) for i in part})
+        where = f"the loss of {', '.join(names)}" if names else "the gradient, though no loss,"
+        self.state.skips += 1
+        log.say(f"step {step + 1}: {where} is not finite: step skipped ({self.state.skips} of {self.task.run.max_skips})")
+        if self.state.skips >= self.task.run.max_skips:
+            raise TrainingError(
+                f"step {step + 1}: {self.state.skips} steps had a loss or gradient that is not finite, the last in"
+                f" {', '.join(names) or 'no single example'}; lower optim.lr ({self.task.optim.lr:g}), use"
+                f" run.precision=fp32 (now {self.precision.name}), or look at these examples"
+            )
+
+    def _set_trainable(self, step: int) -> None:
+        learning = set_trainable(self.model, self.task.adapt, self.depth, step)
+        if learning != self.learning:
+            self.learning = learning
+            self.wrapped = self.here.wrap(self.model)
+
+    def _evaluate(self, done: int, log: TrainingLog) -> None:
+        """Score dev, keep the best weights, warn of a collapse."""
+        score = self.dev.score(self.model, self.precision)
+        log.dev(done, score.figures())
+        self.state.ever_spoke |= score.empty < 1
+        if score.empty == 1:
+            log.say(collapse_advice(self.task, done, self.steps, self.state.ever_spoke))
+        value = score.figures()[self.task.run.best_by]
+        if value < self.state.best:
+            self.state.best, self.state.best_step, self.state.bad_evaluations = value, done, 0
+            self._write_model(BEST)
+        else:
+            self.state.bad_evaluations += 1
+
+    def _stopped_early(self) -> bool:
+        return 0 < self.task.run.patience <= self.state.bad_evaluations
+
+    def _write_model(self, name: str) -> None:
+        if self.here.first:
+            checkpoint.write_folder(self.out / name, self.model.save)
+        self.here.wait()
+
+    def _save(self, done: int) -> None:
+        """Write the training state."""
+        if self.here.first:
+            named = {
+                "state": vars(self.state),
+                "scaler": self.scaler.state_dict(),
+                "fingerprint": self.fingerprint,
+                "machine": resume.machine(self.here),
+            }
+            weights = self.model.state_dict() | {
+                f"adapt.{i}.{name}": tensor
+                for i, adaptation in enumerate(self.task.adapt)
+                for name, tensor in adaptation.state().items()
+            }
+            checkpoint.save_state(self.out, done, weights, self.optimiser.state_dict(), named, self.task.run.keep)
+        self.here.wait()
+
+    def _resume(self) -> int:
+        """Load the newest state of this run, if there is one. Returns the steps done."""
+        if self.here.first:
+            self.out.mkdir(parents=True, exist_ok=True)
+            checkpoint.clean(self.out)
+            for name in (BEST, LAST):
+                checkpoint.restore_folder(self.out / name)
+        self.here.wait()
+        found = checkpoint.states(self.out)
+        if not found:
+            if self.here.first:
+                (self.out / "task.json").write_text(json.dumps(self.fingerprint["task"], indent=1, ensure_ascii=False) + "\n")
+            return 0
+        weights, optimiser, saved = checkpoint.load_state(found[-1])
+        self.machine_changes = resume.compare(found[-1], saved, self.fingerprint, resume.machine(self.here))
+        for i, adaptation in enumerate(self.task.adapt):
+            prefix = f"adapt.{i}."
+            adaptation.load_state({n.removeprefix(prefix): weights.pop(n) for n in list(weights) if n.startswith(prefix)})
+        self.model.load_state_dict(weights)
+        self.optimiser.load_state_dict(optimiser)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(saved["scaler"])
+        self.state = State(**saved["state"])
+        return saved["step"]
+
+    def _introduce(self, log: TrainingLog, first: int) -> None:
+        """Say what is about to happen, with the figures that were derived."""
+        seconds, batches = self.mixture.seconds, self.plan.epoch(0)
+        parameters = sum(p.numel() for p in self.model.parameters())
+        for line in (*self.mixture.left_out, *self.machine_changes):
+            log.say(line)
+        log.say(
+            f"{self.task.model}: {parameters / 1e6:.1f} M parameters, vocabulary of {len(self.model.frontend.vocabulary.ids)}\n"
+            f"train: {len(seconds)} examples, {seconds.sum() / 3600:.2f} h; an epoch has {len(batches)} batches,"
+            f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, seconds):.1f} % real samples\n"
+            f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"
+            + (f"going on from step {first} of {self.steps}" if first else f"training {self.steps} steps")
+        )
+
+    def _finish(self, done: int, reason: str) -> Result:
+        self._write_model(LAST)
+        return self._result(done, reason)
+
+    def _result(self, done: int, reason: str) -> Result:
+        return Result(done, self.state.best_step, self.state.best, reason)
