@@ -54,7 +54,8 @@ def read_mixture(sources: Sequence[Source], data: Data) -> Mixture:
     """Read the training manifests and leave out what the length limits exclude. Raises ManifestError."""
     manifests, left_out = [], []
     for source in sources:
-        manifest = read_manifest(source.manifest)
+        manifest = read_manifest(source.manifest, require=("audio", "text"))
+        manifest.check_audio()
         kept = within_limits(manifest, data)
         if len(kept) < len(manifest):
             left_out.append(

@@ -193,8 +193,8 @@ def load_dataset(source: str) -> "Dataset":
         return loaded
     split = rest[-1] if rest else next(iter(loaded)) if len(loaded) == 1 else None
     if split not in loaded:
-        choices = ", ".join(f"{name}:{split}" for split in loaded)
-        raise ManifestError(f"{source}: {f'no split {split!r}' if split else 'several splits'}; expected one of {choices}")
+        found = "several splits" if split is None else f"no split {split!r}"
+        raise ManifestError(f"{source}: {found}; expected one of {', '.join(f'{name}:{split}' for split in loaded)}")
     return loaded[split]
 
 

@@ -54,25 +54,26 @@ class Example:
 class Manifest:
     """An immutable sequence of Examples, held by `datasets` as Arrow columns. Made by `read_manifest`."""
 
-    def __init__(self, name: str, folder: Path, dataset: "Dataset"):
+    def __init__(self, name: str, folder: Path, dataset: "Dataset", rows: np.ndarray | None = None):
         self.name = name
         self.folder = folder  # what audio paths are relative to
         self.dataset = dataset  # the fields, `group.KEY` and `line`; a column without any value is absent
+        self.rows = rows  # int64: which rows of the dataset, in which order; None: all as they stand
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.dataset) if self.rows is None else len(self.rows)
 
     def __getitem__(self, index: int) -> Example:
-        row = self.dataset[int(index)]
-        return self._example(row, self._measured[int(index)] if self._measured is not None else None)
+        row = self.dataset[self._row(index)]
+        return self._example(row, self._measured[index] if self._measured is not None else None)
 
     def __iter__(self) -> Iterator[Example]:
-        at = 0
-        for batch in self.dataset.iter(BATCH):
-            for values in zip(*batch.values(), strict=True):
+        for first in range(0, len(self), BATCH):
+            span = slice(first, first + BATCH)
+            batch = self.dataset[span if self.rows is None else self.rows[span]]
+            for i, values in enumerate(zip(*batch.values(), strict=True), first):
                 row = dict(zip(batch, values, strict=True))
-                yield self._example(row, self._measured[at] if self._measured is not None else None)
-                at += 1
+                yield self._example(row, self._measured[i] if self._measured is not None else None)
 
     @property
     def _measured(self) -> np.ndarray | None:
@@ -98,23 +99,24 @@ class Manifest:
     def select(self, indices: Sequence[int] | np.ndarray) -> "Manifest":
         """The rows at `indices`, in that order, without copying them."""
         indices = np.asarray(indices, dtype=np.int64)
-        chosen = Manifest(self.name, self.folder, self.dataset.select(indices))
+        rows = np.arange(len(self))[indices] if self.rows is None else self.rows[indices]
+        chosen = Manifest(self.name, self.folder, self.dataset, rows)
         if self._measured is not None:
             chosen.__dict__["seconds"] = self._measured[indices]
         return chosen
 
     def where(self, index: int) -> str:
         """`train.jsonl:17`: the line of a text file, the row (from 1) of anything else."""
-        return f"{self.name}:{self.dataset[int(index)]['line']}"
+        return f"{self.name}:{self.dataset[self._row(index)]['line']}"
 
     @functools.cached_property
     def sha256(self) -> str:
         """Of the rows as read: the same for the same rows in any format, folder, process or memory layout."""
-        table = self.dataset.with_format("arrow")[:]
         content = hashlib.sha256()
-        for name in sorted(set(table.column_names) - {"line"}):
-            if table[name].null_count < len(table):  # else as if the column were absent
-                content.update(f"{name}\0".encode() + digest(table[name]))
+        for name in sorted(set(self.dataset.column_names) - {"line"}):
+            column = self._column(name)
+            if column.null_count < len(column):  # else as if the column were absent
+                content.update(f"{name}\0".encode() + digest(column))
         return content.hexdigest()
 
     @functools.cached_property
@@ -162,7 +164,17 @@ class Manifest:
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self.dataset.column_names:
             return pa.chunked_array([pa.nulls(len(self), FIELDS[name][0])])
-        return self.dataset.select_columns([name]).with_format("arrow")[:][name]
+        column = self.dataset.data.column(name)
+        if self.rows is None:
+            return column
+        taken = column.combine_chunks().take(pa.array(self.rows))  # 20 times faster than from many chunks
+        return taken if isinstance(taken, pa.ChunkedArray) else pa.chunked_array([taken])
+
+    def _row(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.name} has {len(self)} rows; found index {index}")
+        index = int(index) % len(self)
+        return index if self.rows is None else int(self.rows[index])
 
     def _has(self, name: str) -> np.ndarray:
         return self._column(name).is_valid().to_numpy()

@@ -63,22 +63,37 @@ class Ranks:
         return DistributedDataParallel(model, find_unused_parameters=True)
 
 
+def choose_device(name: str, local: int = 0) -> torch.device:
+    """The device of this name; "auto" is the GPU where there is one, "cuda" this process's own.
+
+    Raises ConfigError for a name that torch does not know and for a GPU that is not there.
+    """
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        name = "cuda" if cuda else "cpu"
+    if name == "cuda":
+        name = f"cuda:{local}"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device is {name!r}; expected auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and not cuda:
+        raise ConfigError(f"device is {name!r} but no CUDA GPU is visible; expected auto or cpu here")
+    return device
+
+
 @contextmanager
 def ranks(device: str = "auto") -> Iterator[Ranks]:
     """Join the job that torchrun describes; a process alone without it. Raises ConfigError for an absent device."""
-    world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
-    cuda = torch.cuda.is_available()
-    if device.startswith("cuda") and not cuda:
-        raise ConfigError(f"run.device is {device!r} but no CUDA GPU is visible; expected auto or cpu here")
-    name = device if device != "auto" else "cuda" if cuda else "cpu"
-    if name == "cuda":
-        name = f"cuda:{local}"
-        torch.cuda.set_device(local)
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    chosen = choose_device(device, int(os.environ.get("LOCAL_RANK", 0)))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
     if world == 1:
-        yield Ranks(device=torch.device(name))
+        yield Ranks(device=chosen)
         return
-    dist.init_process_group("nccl" if name.startswith("cuda") else "gloo")
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), torch.device(name))
+        yield Ranks(dist.get_rank(), dist.get_world_size(), chosen)
     finally:
         dist.destroy_process_group()

@@ -7,6 +7,7 @@ Nothing here loads torch, so a task can be read, changed and printed in no time.
 import ast
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -169,7 +170,7 @@ def _replaced(section: Any, names: list[str], value: str, path: str) -> Any:
 
 def parse(value: str, kind: Any, path: str) -> Any:
     """A value of the type `kind` from its text. Raises ConfigError naming the field and what it takes."""
-    options = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, type(int | None)) else (kind,)
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if type(None) in options and value.lower() == "none":
         return None
     if str in options:
@@ -182,13 +183,14 @@ def parse(value: str, kind: Any, path: str) -> Any:
         parsed = value
     for option in options:
         base = typing.get_origin(option) or option
+        if base is tuple and typing.get_args(option)[0] not in (str, float, int):
+            raise ConfigError(f"{path} cannot be set from the command line; write a task module, or see --help")
+        if base is tuple:
+            parts = parsed if isinstance(parsed, (tuple, list)) else value.split(",") if value else ()
+            return tuple(parse(str(part), typing.get_args(option)[0], path) for part in parts)
         if base is float and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
             return float(parsed)
-        if base is int and isinstance(parsed, int) and not isinstance(parsed, bool):
-            return parsed
-        if base is tuple and isinstance(parsed, (tuple, list, int, float, str)):
-            return tuple(parsed) if isinstance(parsed, (tuple, list)) else tuple(str(parsed).split(",")) if isinstance(parsed, str) else (parsed,)
-        if base is dict and isinstance(parsed, dict):
+        if base in (int, dict) and type(parsed) is base:
             return parsed
     expected = " or ".join(getattr(o, "__name__", str(o)) for o in options)
     raise ConfigError(f"{path} is {value!r}; expected {expected}")

@@ -28,7 +28,7 @@ from speechxfer.models import load_checkpoint
 from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import occupancy
-from speechxfer.precision import Precision, choose_attention, choose_precision
+from speechxfer.precision import choose_attention, choose_precision
 from speechxfer.progress import TrainingLog
 from speechxfer.task import Task
 from speechxfer.text import normalise

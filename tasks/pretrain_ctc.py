@@ -21,7 +21,7 @@ TASK = Task(
     test=str(DATA / "american-test.jsonl"),
     data=Data(batch_seconds=40, workers=1),
     optim=Optim(lr=1e-3, schedule="linear", warmup=0.06, weight_decay=0.01),
-    run=Run(steps=6500, eval_every=250, save_every=100, best_by="wer", seed=1),
+    run=Run(steps=5500, eval_every=250, save_every=100, best_by="wer", seed=1),
     require={"wer": "<= 0.08"},
 )
 

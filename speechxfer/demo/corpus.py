@@ -1,16 +1,18 @@
 """A labelled corpus of any size: the grammar's sentences, spoken by espeak-ng, as a manifest with its audio.
 
-The corpus is a pure function of its spec. It is made in chunks of a few minutes; a chunk starts a fresh
-speech engine and a generator seeded by (seed, accent, split, chunk), so that any number of processes writes the same bytes.
-No sentence and no variant of a voice is in two splits, whatever the accent, the seed or the size.
+The corpus is a pure function of its spec. It is made in chunks of five minutes; a chunk starts a fresh speech
+engine and generators seeded by (seed, accent, split, chunk), so that any number of processes writes the same
+bytes. No sentence and no variant of a voice is in two splits, whatever the accent, the seed or the size.
 """
 
+import functools
 import hashlib
 import json
 import os
 import random
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +22,7 @@ import soundfile
 import soxr
 from tqdm import tqdm
 
-from speechxfer.demo.grammar import SPLITS, sentence_of
+from speechxfer.demo.grammar import SPLITS, fingerprint, sentence_of
 from speechxfer.demo.voices import RATE, Engine, Speaker
 from speechxfer.errors import ConfigError
 
@@ -53,7 +55,7 @@ class CorpusSpec:
     """What to make. `minutes` of audio, to within half a sentence for each five minutes.
 
     `speakers` are dealt over the split's variants and speak about equally much; the first ones of a split are
-    the same persons in every accent and corpus. `container`: "flac" is half the size, "wav" is quicker to write and read.
+    the same persons in every accent and corpus. `container`: "flac" is smaller, "wav" quicker to write and read.
     """
 
     accent: str  # a name in ACCENTS
@@ -83,15 +85,16 @@ def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True,
     """Write <folder>/<accent>-<split>.jsonl and <folder>/audio/<accent>-<split>/; returns the manifest's path.
 
     The manifest comes last and by a rename, so where it exists the corpus is whole; <accent>-<split>.spec.json
-    beside it says which one. The same spec again returns at once; another spec under the same name is replaced.
-    `workers` are processes (default: one per core). Raises ConfigError when espeak-ng is missing.
+    beside it says which one. The same spec again returns at once; another spec or another grammar under the
+    same name replaces it. `workers` are processes (default: one per core; more than one needs a caller whose
+    script is guarded by `if __name__ == "__main__"`). Raises ConfigError when espeak-ng is missing.
     """
     folder = Path(folder)
-    manifest, record = folder / f"{spec.name}.jsonl", folder / f"{spec.name}.spec.json"
-    wanted = json.dumps(asdict(spec), indent=1) + "\n"
-    if manifest.is_file() and record.is_file() and record.read_text(encoding="utf-8") == wanted:
+    manifest, receipt = folder / f"{spec.name}.jsonl", folder / f"{spec.name}.spec.json"
+    wanted = json.dumps(asdict(spec) | {"minutes": float(spec.minutes), "grammar": fingerprint()}, indent=1) + "\n"
+    if manifest.is_file() and receipt.is_file() and receipt.read_text(encoding="utf-8") == wanted:
         return manifest
-    Engine()  # here, so that a missing espeak-ng is one clear message and not a worker's traceback
+    Engine().close()  # here, so that a missing espeak-ng is one clear message and stands before any deletion
     manifest.unlink(missing_ok=True)
     audio = folder / "audio" / spec.name
     shutil.rmtree(audio, ignore_errors=True)
@@ -100,16 +103,19 @@ def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True,
     whole, rest = divmod(spec.minutes * 60, CHUNK_SECONDS)
     lengths = [CHUNK_SECONDS] * int(whole) + ([rest] if rest else [])
     workers = min(workers or os.cpu_count() or 1, len(lengths))
-    bar = tqdm(total=round(spec.minutes * 60), desc=spec.name, unit="s", unit_scale=True, disable=not progress)
     partial = manifest.with_name(manifest.name + ".tmp")
-    # spawn: a fork would copy the caller's threads and a started CUDA
-    with bar, partial.open("w", encoding="utf-8") as file, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for rows in pool.map(_write_chunk, [folder] * len(lengths), [spec] * len(lengths), range(len(lengths)), lengths):
+    with ExitStack() as stack:
+        run = map
+        if workers > 1:  # spawn: a fork would copy the caller's threads and a started CUDA
+            run = stack.enter_context(ProcessPoolExecutor(workers, get_context("spawn"))).map
+        file = stack.enter_context(partial.open("w", encoding="utf-8"))
+        bar = stack.enter_context(tqdm(total=round(spec.minutes * 60), desc=spec.name, unit="s", disable=not progress))
+        for rows in run(functools.partial(_write_chunk, folder, spec), range(len(lengths)), lengths):
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             bar.update(round(sum(row["seconds"] for row in rows)))
         file.flush()
         os.fsync(file.fileno())
-    record.write_text(wanted, encoding="utf-8")
+    receipt.write_text(wanted, encoding="utf-8")
     os.replace(partial, manifest)
     return manifest
 

@@ -14,10 +14,19 @@ from importlib import resources
 from speechxfer.errors import ConfigError
 
 SPLITS = ("train", "dev", "test")
+FILES = ("words.txt", "sentences.txt")
 MIN_WORDS, MAX_WORDS = 2, 16
 
 _PIECE = re.compile(r"<([a-z_]+)(?:\.(pl|s|d|n|g|\*))?>|\{((?:[^{}<>]|<[^<>]*>|\{[^{}]*\})*)\}|([^<{]+)")
 _VOWEL_SOUND = re.compile(r"(?!uni|use|usu|uku|euro|one\b|ukr)(?:[aeiou]|hour|honest|heir)")
+
+
+# Verbs that double their last letter: one short syllable, and these of two.
+_DOUBLING = re.compile(
+    r"[^aeiou]*(?:[aeiou]|qui)[bdgklmnprtv]|admit|begin|cancel|commit|compel|control|equip|forbid|forget|format|"
+    "kidnap|label|level|model|occur|omit|permit|prefer|quarrel|refer|regret|signal|submit|transfer|travel|unplug|"
+    "unzip|upset|worship"
+)
 
 
 def sentence(rng: random.Random) -> str:
@@ -45,6 +54,11 @@ def split_of(text: str) -> str:
     return "dev" if bucket == 0 else "test" if bucket == 1 else "train"
 
 
+def fingerprint() -> str:
+    """Changes when the words or the patterns do, and with them every corpus."""
+    return hashlib.sha256("".join(map(_text, FILES)).encode()).hexdigest()[:12]
+
+
 def plural(noun: str) -> str:
     """The regular plural, of the last word of a phrase: box -> boxes, bus stop -> bus stops, city -> cities."""
     if re.search(r"(s|x|z|ch|sh)$", noun) and not noun.endswith("stomach"):
@@ -60,10 +74,9 @@ def conjugate(verb: str, form: str) -> str:
     """The regular form of a verb: "s" walks, "d" and "n" walked, "g" walking; a phrase by its first word."""
     verb, _, rest = verb.partition(" ")
     ending = {"s": "s", "d": "ed", "n": "ed", "g": "ing"}[form]
-    stressed = re.fullmatch(r"[^aeiou]*(?:[aeiou]|qui)[bdgklmnprtv]|" + _DOUBLING, verb) and ending != "s"
-    if stressed:
+    if ending != "s" and _DOUBLING.fullmatch(verb):
         verb += verb[-1]
-    elif ending == "s" and re.search(r"(s|x|z|ch|sh|[^aeiou]o|go)$", verb):
+    elif ending == "s" and re.search(r"(s|x|z|ch|sh|[^aeiou]o)$", verb):
         verb += "e"
     elif ending in ("s", "ed") and re.search(r"[^aeiou]y$", verb):
         verb = verb[:-1] + ("ie" if ending == "s" else "i")
@@ -72,13 +85,6 @@ def conjugate(verb: str, form: str) -> str:
     elif (ending == "ed" and verb.endswith("e")) or (ending == "ing" and re.search(r"[^eoy]e$", verb)):
         verb = verb[:-1]
     return (verb + ending + " " + rest).strip()
-
-
-# Verbs of more than one syllable that double their last letter, and short ones that the rule does not see.
-_DOUBLING = (
-    "admit|begin|cancel|commit|compel|control|equip|forbid|forget|format|grin|handicap|kidnap|label|level|model|"
-    "occur|omit|permit|prefer|quarrel|quit|refer|regret|signal|submit|transfer|travel|unplug|unzip|upset|worship"
-)
 
 
 def _form(entry: str, form: str) -> str:
@@ -93,17 +99,19 @@ def _form(entry: str, form: str) -> str:
     return conjugate(base, form)
 
 
+def _text(file: str) -> str:
+    return resources.files("speechxfer.demo").joinpath(file).read_text(encoding="utf-8")
+
+
 @functools.cache
 def _rules() -> dict[str, tuple[list[str], list[float], bool]]:
     """kind -> (alternatives, cumulative weights, whether they are words rather than patterns)."""
     rules = {}
-    for name, weigh in (("words.txt", False), ("sentences.txt", True)):
-        body = resources.files("speechxfer.demo").joinpath(name).read_text(encoding="utf-8")
-        body = re.sub(r"^#.*$", "", body, flags=re.MULTILINE)
+    for file in FILES:
+        body = re.sub(r"^#.*$", "", _text(file), flags=re.MULTILINE)
         for kind, lines in re.findall(r"^\[(\w+)\]\n(.*?)(?=^\[|\Z)", body, re.MULTILINE | re.DOTALL):
-            are_words = not weigh or not re.search(r"[<{]", lines)
-            if are_words:
-                rules[kind] = (lines.split(), None, True)
+            if not re.search(r"[<{]", lines):  # no pattern in it: a list of words, in whichever file
+                rules[kind] = (lines.split(), [], True)
                 continue
             weights, patterns, total = [], [], 0
             for line in filter(str.strip, lines.splitlines()):

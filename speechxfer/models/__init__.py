@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
 from speechxfer.errors import CheckpointError
 from speechxfer.models.ctc import Ctc, load_ctc
 
@@ -48,9 +46,3 @@ def load_checkpoint(
         raise CheckpointError(f"{folder}: model_type {kind!r}; expected one of {', '.join(FAMILIES)}")
     return FAMILIES[kind](folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser)
 
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of this name; "auto" is the GPU where there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

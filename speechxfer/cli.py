@@ -1,0 +1,233 @@
+"""The command line: `speechxfer VERB ...`, and the same verbs as `python tasks/X.py VERB`.
+
+Nothing here imports torch before a verb needs it, so `--help` answers at once. A user's mistake is printed
+without a traceback and exits 2; a failed gate exits 1.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from speechxfer.adapt.freeze import Freeze
+from speechxfer.errors import ConfigError, SpeechxferError
+from speechxfer.task import Source, Task, fields, override
+
+Prepare = Callable[[], None]
+
+
+def main(task: Task | None = None, prepare: Prepare | None = None, argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit. `task` is a task module's own; `prepare` writes its data where it is missing."""
+    arguments = parser(task).parse_args(argv)
+    try:
+        code = arguments.act(arguments, task, prepare)
+        sys.stdout.flush()
+    except SpeechxferError as error:
+        print(f"speechxfer: {error}", file=sys.stderr)
+        code = 2
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except KeyboardInterrupt:
+        print("speechxfer: interrupted; what was saved is kept", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def parser(task: Task | None = None) -> argparse.ArgumentParser:
+    """The parser of a task module's script, or of `speechxfer` where there is no task."""
+    described = f"Task {task.name}: from {task.model}." if task else "Adapt a speech checkpoint, and prove that it got better."
+    top = argparse.ArgumentParser(prog=None if task else "speechxfer", description=described)
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, act: Callable, summary: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=summary, description=summary)
+        sub.set_defaults(act=act)
+        return sub
+
+    for name, act, summary in (
+        ("run", _run, "the whole line: train, predict, score, gate"),
+        ("train", _train, "adapt the checkpoint; the same command again goes on where it stopped"),
+    ):
+        sub = verb(name, act, summary)
+        sub.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
+        _add_task_flags(sub)
+    _add_task_flags(verb("show", _show, "print every field of the task as it stands"))
+
+    predict = verb("predict", _predict, "transcribe test and retain of a run, or --checkpoint on --manifest")
+    predict.add_argument("--checkpoint", metavar="C", help="folder or hub name; with --manifest, and --out a file")
+    predict.add_argument("--manifest", metavar="FILE", help="what to transcribe")
+    predict.add_argument("--out", type=Path, required=True, metavar="PATH", help="run folder, or predictions.jsonl to write")
+    _add_task_flags(predict)
+
+    score = verb("score", _score, "error rates with 95 %% intervals: of a run, or of a predictions file")
+    score.add_argument("predictions", nargs="?", type=Path, help="predictions.jsonl")
+    score.add_argument("--out", type=Path, metavar="PATH", help="run folder, or scores.json to write")
+    score.add_argument("--metrics", nargs="+", metavar="METRIC", help="wer, cer")
+    _add_task_flags(score)
+
+    gate = verb("gate", _gate, "scores against rules: exit 0 pass, 1 fail, 2 cannot judge")
+    gate.add_argument("--out", type=Path, metavar="PATH", help="run folder, or where verdict.* go")
+    gate.add_argument("--scores", nargs="+", default=[], metavar="[SET=]FILE", help="scores.json of test, retain=scores.json")
+    gate.add_argument("--baseline", nargs="+", default=[], metavar="[SET=]FILE", help="likewise, of the model before")
+    _add_task_flags(gate)
+    return top
+
+
+def _add_task_flags(sub: argparse.ArgumentParser) -> None:
+    """The fields of a task that people set most; --set reaches all of them."""
+    group = sub.add_argument_group("the task")
+    group.add_argument("--model", metavar="M", help="checkpoint folder or hub name")
+    group.add_argument("--train", nargs="+", metavar="FILE[=WEIGHT]", help="training manifests, mixed by weight")
+    for name in ("dev", "test", "retain"):
+        group.add_argument(f"--{name}", metavar="FILE", help=f"{name} manifest")
+    group.add_argument("--normaliser", metavar="NAME", help="of texts: none, basic, english or indic")
+    group.add_argument(
+        "--freeze", action="append", metavar="DEPTH[:STEP]", help="keep the lowest DEPTH layers (until STEP); repeatable"
+    )
+    group.add_argument("--require", action="append", metavar="RULE", help='of the gate, such as "wer <= 0.2"; repeatable')
+    group.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="any field, such as optim.lr=2e-5")
+
+
+def resolved(arguments: argparse.Namespace, task: Task | None) -> Task:
+    """The task with what the command line changes. Raises ConfigError."""
+    task = task or Task(name="command line", model="")
+    changes = {n: v for n in ("model", "dev", "test", "retain", "normaliser") if (v := getattr(arguments, n)) is not None}
+    if arguments.train:
+        changes["train"] = tuple(_source(text) for text in arguments.train)
+    if arguments.freeze:
+        changes["adapt"] = (*task.adapt, *(_freeze(text) for text in arguments.freeze))
+    if arguments.require:
+        changes["require"] = rules(arguments.require)
+    return override(dataclasses.replace(task, **changes), arguments.set)
+
+
+def rules(lines: Sequence[str]) -> dict[str, str]:
+    """Gate rules by what they speak of: "wer <= 0.2" is {"wer": "<= 0.2"}. Raises ConfigError."""
+    found = {}
+    for line in lines:
+        at = min((line.find(sign) for sign in "<>" if sign in line), default=-1)
+        if at < 1:
+            raise ConfigError(f"--require {line!r}: expected a rule such as 'wer <= 0.2'")
+        found[line[:at].strip()] = line[at:].strip()
+    return found
+
+
+def _source(text: str) -> Source:
+    path, equals, weight = text.rpartition("=")
+    if not equals:
+        return Source(text)
+    try:
+        return Source(path, float(weight))
+    except ValueError as error:
+        raise ConfigError(f"--train {text}: weight is {weight!r}; expected a number, as in old.jsonl=0.3") from error
+
+
+def _freeze(text: str) -> Freeze:
+    depth, _, until = text.partition(":")
+    try:
+        return Freeze(int(depth), int(until) if until else None)
+    except ValueError as error:
+        raise ConfigError(f"--freeze {text}: expected DEPTH or DEPTH:STEP, such as 1 or 5:300") from error
+
+
+def _prepared(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> Task:
+    chosen = resolved(arguments, task)
+    if not chosen.model:
+        raise ConfigError("no model; expected a checkpoint folder or hub name: --model M")
+    if prepare is not None:
+        prepare()
+    return chosen
+
+
+def _run(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    from speechxfer import verbs
+
+    chosen = _prepared(arguments, task, prepare)
+    verbs.sets(chosen)  # before hours of training, not after
+    verbs.train_run(chosen, arguments.out)
+    verbs.predict_run(chosen, arguments.out)
+    verbs.score_run(chosen, arguments.out)
+    code = verbs.gate_run(chosen, arguments.out)
+    print(f"files: {arguments.out}; next: speechxfer.load({str(arguments.out / 'best')!r}).transcribe('x.wav')")
+    return code
+
+
+def _train(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    from speechxfer import verbs
+
+    verbs.train_run(_prepared(arguments, task, prepare), arguments.out)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    for name, value in fields(resolved(arguments, task)).items():
+        print(f"{name} = {value!r}")
+    return 0
+
+
+def _predict(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    if bool(arguments.checkpoint) != bool(arguments.manifest):
+        raise ConfigError("predict takes --checkpoint and --manifest together, or neither for a run's test and retain")
+    if arguments.checkpoint:
+        from speechxfer.predict import predict
+
+        chosen = resolved(arguments, task)
+        print(predict(arguments.checkpoint, arguments.manifest, arguments.out, data=chosen.data))
+        return 0
+    from speechxfer import verbs
+
+    verbs.predict_run(_prepared(arguments, task, prepare), arguments.out)
+    return 0
+
+
+def _score(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    chosen = resolved(arguments, task)
+    if arguments.metrics:
+        chosen = dataclasses.replace(chosen, metrics=tuple(arguments.metrics))
+    if arguments.predictions:
+        from speechxfer.score import score, table, write_scores
+
+        scores = score(arguments.predictions, chosen.metrics, chosen.normaliser)
+        print(table(scores))
+        if arguments.out:
+            write_scores(arguments.out, scores)
+        return 0
+    if not arguments.out:
+        raise ConfigError("score takes a predictions file, or --out RUN")
+    from speechxfer import verbs
+
+    verbs.score_run(chosen, arguments.out)
+    return 0
+
+
+def _gate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    from speechxfer import gate, verbs
+
+    chosen = resolved(arguments, task)
+    if not arguments.scores:
+        if not arguments.out:
+            raise ConfigError("gate takes --scores FILE, or --out RUN")
+        return verbs.gate_run(chosen, arguments.out)
+    verdict = gate.judge(_named_scores(arguments.scores), chosen.require, _named_scores(arguments.baseline) or None)
+    print(gate.table(verdict))
+    if arguments.out:
+        verbs.write_verdict(arguments.out, verdict)
+    return verdict.exit_code
+
+
+def _named_scores(files: Sequence[str]) -> dict[str, dict]:
+    """{"test": scores, ...} of `FILE` and `retain=FILE`."""
+    from speechxfer.score import read_scores
+
+    named = {}
+    for text in files:
+        name, equals, path = text.partition("=")
+        named[name if equals else "test"] = read_scores(path if equals else text)
+    return named
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The fine-tuned model from Python: `load("runs/x/best").transcribe("x.wav")`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speechxfer import audio
+from speechxfer.errors import AudioError
+from speechxfer.manifest import Example
+from speechxfer.models import load_checkpoint
+from speechxfer.models.base import Model, Transcript
+from speechxfer.parallel import choose_device
+from speechxfer.plan import cut
+from speechxfer.precision import choose_attention, choose_precision
+
+Audio = str | Path | tuple[np.ndarray, int]
+
+
+class Recogniser:
+    """A loaded checkpoint. `model` is the nn.Module, whose `net` is the transformers model."""
+
+    def __init__(self, model: Model, device: torch.device, precision: str):
+        self.model = model.to(device).eval()
+        self.device = device
+        self.precision = choose_precision(precision, device)
+
+    def transcribe(self, sound: Audio | Sequence[Audio], *, batch_seconds: float = 80.0) -> Transcript | list[Transcript]:
+        """Text, confidence and word times of one recording, or of a list of them in its order.
+
+        A recording is a path to any audio file, or (samples, rate) with samples (n,) mono in -1..1. Recordings are
+        read at the model's rate and decoded in batches of about the same length.
+        Raises AudioError for a file that cannot be read, naming it.
+        """
+        if isinstance(sound, (str, Path)) or _is_array(sound):
+            return self.transcribe([sound], batch_seconds=batch_seconds)[0]
+        rate = self.model.frontend.rate
+        samples = [self._samples(one) for one in sound]
+        if not samples:
+            return []
+        seconds = np.array([len(s) / rate for s in samples])
+        order = np.argsort(-seconds, kind="stable")
+        transcripts: dict[int, Transcript] = {}
+        for chosen in cut(order, seconds, max(batch_seconds, seconds.max())):
+            items = [self.model.frontend.features(Example(id=str(i)), samples[i]) for i in chosen]
+            with torch.no_grad(), self.precision.autocast(self.device):
+                batch = self.model.frontend.collate(items).to(self.device)
+                transcripts |= zip(chosen.tolist(), self.model.generate(batch), strict=True)
+        return [transcripts[i] for i in range(len(samples))]
+
+    def _samples(self, sound: Audio) -> np.ndarray:
+        rate = self.model.frontend.rate
+        if isinstance(sound, (str, Path)):
+            return audio.load(sound, rate)
+        samples, from_rate = sound
+        samples = np.asarray(samples)
+        if samples.ndim != 1 or not len(samples) or not np.issubdtype(samples.dtype, np.floating):
+            raise AudioError(
+                f"samples have shape {samples.shape} and type {samples.dtype}; expected (n,) floating point in -1..1, mono"
+            )
+        return audio.resample(samples.astype(np.float32), from_rate, rate)
+
+
+def _is_array(sound: object) -> bool:
+    return isinstance(sound, tuple) and len(sound) == 2 and isinstance(sound[0], (np.ndarray, torch.Tensor))
+
+
+def load(checkpoint: str | Path, *, device: str = "auto", precision: str = "fp32", attention: str = "auto") -> Recogniser:
+    """Load a fine-tuned checkpoint: a folder that `train` or `transformers` wrote, or a hub name.
+
+    Raises CheckpointError when there is none, or it has no vocabulary yet; ConfigError for an unknown device.
+    """
+    model = load_checkpoint(checkpoint)
+    choose_attention(attention, model.net)
+    return Recogniser(model, choose_device(device), precision)

@@ -1,0 +1,136 @@
+"""The straight line over one run folder: train, predict, score, gate. Each step reads files and writes files.
+
+    RUN/best/                                  the adapted checkpoint
+    RUN/before/test.predictions.jsonl          of the checkpoint that training started from
+    RUN/after/test.predictions.jsonl           of RUN/best; likewise retain.*, and *.scores.json beside each
+    RUN/verdict.json, verdict.xml, verdict.md  what the gate said: for programs, CI systems and people
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speechxfer.errors import CheckpointError, ConfigError, ScoreError
+from speechxfer.task import Task
+
+if TYPE_CHECKING:
+    from speechxfer.gate import Verdict
+    from speechxfer.score import Score
+
+SETS = ("test", "retain")
+STAGES = ("before", "after")
+
+
+def train_run(task: Task, run: Path) -> None:
+    """Train, or go on training."""
+    from speechxfer.train import train
+
+    result = train(task, run)
+    print(f"{result.reason} at step {result.steps}; best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}")
+    if result.reason == "terminated":
+        raise SystemExit(143)  # 128 + SIGTERM, as shells and schedulers write it
+
+
+def predict_run(task: Task, run: Path) -> None:
+    """Transcribe test and retain with the checkpoint before and after."""
+    from speechxfer.models import resolve
+    from speechxfer.predict import predict
+
+    best = run / "best"
+    if not best.is_dir():
+        raise CheckpointError(f"{best}: no such folder; train first, with the same --out")
+    before = resolve(task.model)
+    has_head = (before / "vocab.json").is_file()
+    if not has_head:
+        print(f"{task.model}: self-supervised, it cannot transcribe yet; there is no before")
+    for stage, checkpoint in (("before", before), ("after", best)):
+        if stage == "after" or has_head:
+            for name in sets(task):
+                out = run / stage / f"{name}.predictions.jsonl"
+                print(f"{stage}: {name} -> {out}")
+                predict(checkpoint, task.manifest(name), out, data=task.data)
+
+
+def score_run(task: Task, run: Path) -> None:
+    """Score what `predict_run` wrote, and print before against after."""
+    from speechxfer.score import score, write_scores
+
+    found = False
+    for stage, name in stages_and_sets(task):
+        predictions = run / stage / f"{name}.predictions.jsonl"
+        if predictions.is_file():
+            write_scores(run / stage / f"{name}.scores.json", score(predictions, task.metrics, task.normaliser))
+            found = True
+    if not found:
+        raise ScoreError(f"{run}: no predictions; predict first, with the same --out")
+    print(comparison(read_run_scores(task, run)))
+
+
+def gate_run(task: Task, run: Path) -> int:
+    """Judge the scores by the task's rules against those before. Returns the exit code: 0, 1 or 2."""
+    from speechxfer import gate
+
+    scores = read_run_scores(task, run)
+    if "after" not in scores:
+        raise ScoreError(f"{run / 'after'}: no scores; score first, with the same --out")
+    verdict = gate.judge(scores["after"], task.require, scores.get("before"))
+    write_verdict(run, verdict)
+    print(gate.table(verdict))
+    return verdict.exit_code
+
+
+def write_verdict(folder: Path, verdict: "Verdict") -> None:
+    """verdict.json, verdict.xml (JUnit) and verdict.md."""
+    from speechxfer import gate
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, ensure_ascii=False) + "\n")
+    (folder / "verdict.xml").write_text(gate.junit(verdict))
+    (folder / "verdict.md").write_text(gate.markdown(verdict))
+
+
+def sets(task: Task) -> list[str]:
+    """The sets that the task scores. Raises ConfigError when there is none."""
+    found = [name for name in SETS if getattr(task, name)]
+    if not found:
+        raise ConfigError("neither test nor retain is set; expected --test FILE or Task(test=...)")
+    return found
+
+
+def stages_and_sets(task: Task) -> Iterator[tuple[str, str]]:
+    for stage in STAGES:
+        for name in sets(task):
+            yield stage, name
+
+
+def read_run_scores(task: Task, run: Path) -> dict[str, dict[str, dict[str, "Score"]]]:
+    """stage -> set -> metric -> Score, as far as they are there."""
+    from speechxfer.score import read_scores
+
+    found: dict[str, dict[str, dict[str, Score]]] = {}
+    for stage, name in stages_and_sets(task):
+        path = run / stage / f"{name}.scores.json"
+        if path.is_file():
+            found.setdefault(stage, {})[name] = read_scores(path)
+    return found
+
+
+def comparison(scores: dict[str, dict[str, dict[str, "Score"]]]) -> str:
+    """Before against after, a line for each set and metric, in per cent, at most 80 columns."""
+    lines = [f"{'':14}{'before':>24}{'after':>24}{'change':>12}"]
+    for name, of_set in scores["after" if "after" in scores else "before"].items():
+        for metric in of_set:
+            before, after = (scores.get(stage, {}).get(name, {}).get(metric) for stage in STAGES)
+            change = "-"
+            if before and after and before.value and after.value is not None:
+                change = f"{100 * (after.value / before.value - 1):+.1f} %"
+            lines.append(f"{name + ' ' + metric:14}{_with_interval(before):>24}{_with_interval(after):>24}{change:>12}")
+    return "\n".join(lines)
+
+
+def _with_interval(score: "Score | None") -> str:
+    if score is None or score.value is None:
+        return "-"
+    interval = "" if score.low is None else f" [{100 * score.low:.1f}, {100 * score.high:.1f}]"
+    return f"{100 * score.value:.1f} %{interval}"
