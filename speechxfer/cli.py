@@ -21,6 +21,8 @@ Prepare = Callable[[], None]
 def main(task: Task | None = None, prepare: Prepare | None = None, argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit. `task` is a task module's own; `prepare` writes its data where it is missing."""
     arguments = parser(task).parse_args(argv)
+    if os.environ.get("RANK", "0") != "0":  # the first of several ranks talks for all
+        sys.stdout = open(os.devnull, "w")
     try:
         code = arguments.act(arguments, task, prepare)
         sys.stdout.flush()
@@ -38,12 +40,14 @@ def main(task: Task | None = None, prepare: Prepare | None = None, argv: Sequenc
 
 def parser(task: Task | None = None) -> argparse.ArgumentParser:
     """The parser of a task module's script, or of `speechxfer` where there is no task."""
-    described = f"Task {task.name}: from {task.model}." if task else "Adapt a speech checkpoint, and prove that it got better."
+    described = "Adapt a speech checkpoint, and prove that it got better."
+    if task:
+        described = f"Task {task.name}: from {task.model}."
     top = argparse.ArgumentParser(prog=None if task else "speechxfer", description=described)
     verbs = top.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, act: Callable, summary: str) -> argparse.ArgumentParser:
-        sub = verbs.add_parser(name, help=summary, description=summary)
+        sub = verbs.add_parser(name, help=summary.replace("%", "%%"), description=summary)
         sub.set_defaults(act=act)
         return sub
 
@@ -59,10 +63,10 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
     predict = verb("predict", _predict, "transcribe test and retain of a run, or --checkpoint on --manifest")
     predict.add_argument("--checkpoint", metavar="C", help="folder or hub name; with --manifest, and --out a file")
     predict.add_argument("--manifest", metavar="FILE", help="what to transcribe")
-    predict.add_argument("--out", type=Path, required=True, metavar="PATH", help="run folder, or predictions.jsonl to write")
+    predict.add_argument("--out", type=Path, required=True, metavar="PATH", help="run folder, or file to write")
     _add_task_flags(predict)
 
-    score = verb("score", _score, "error rates with 95 %% intervals: of a run, or of a predictions file")
+    score = verb("score", _score, "error rates with 95 % intervals: of a run, or of a predictions file")
     score.add_argument("predictions", nargs="?", type=Path, help="predictions.jsonl")
     score.add_argument("--out", type=Path, metavar="PATH", help="run folder, or scores.json to write")
     score.add_argument("--metrics", nargs="+", metavar="METRIC", help="wer, cer")
@@ -70,7 +74,7 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
 
     gate = verb("gate", _gate, "scores against rules: exit 0 pass, 1 fail, 2 cannot judge")
     gate.add_argument("--out", type=Path, metavar="PATH", help="run folder, or where verdict.* go")
-    gate.add_argument("--scores", nargs="+", default=[], metavar="[SET=]FILE", help="scores.json of test, retain=scores.json")
+    gate.add_argument("--scores", nargs="+", default=[], metavar="[SET=]FILE", help="of test, or retain=scores.json")
     gate.add_argument("--baseline", nargs="+", default=[], metavar="[SET=]FILE", help="likewise, of the model before")
     _add_task_flags(gate)
     return top
@@ -84,35 +88,26 @@ def _add_task_flags(sub: argparse.ArgumentParser) -> None:
     for name in ("dev", "test", "retain"):
         group.add_argument(f"--{name}", metavar="FILE", help=f"{name} manifest")
     group.add_argument("--normaliser", metavar="NAME", help="of texts: none, basic, english or indic")
-    group.add_argument(
-        "--freeze", action="append", metavar="DEPTH[:STEP]", help="keep the lowest DEPTH layers (until STEP); repeatable"
-    )
-    group.add_argument("--require", action="append", metavar="RULE", help='of the gate, such as "wer <= 0.2"; repeatable')
-    group.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="any field, such as optim.lr=2e-5")
+    for name, metavar, summary in (
+        ("freeze", "DEPTH[:STEP]", "keep the lowest DEPTH layers (until STEP); repeatable"),
+        ("require", "RULE", 'of the gate, such as "wer <= 0.2"; repeatable'),
+        ("set", "FIELD=VALUE", "any field, such as optim.lr=2e-5; repeatable"),
+    ):
+        group.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=summary)
 
 
 def resolved(arguments: argparse.Namespace, task: Task | None) -> Task:
     """The task with what the command line changes. Raises ConfigError."""
     task = task or Task(name="command line", model="")
-    changes = {n: v for n in ("model", "dev", "test", "retain", "normaliser") if (v := getattr(arguments, n)) is not None}
+    given = {name: getattr(arguments, name) for name in ("model", "dev", "test", "retain", "normaliser")}
+    changes = {name: value for name, value in given.items() if value is not None}
     if arguments.train:
         changes["train"] = tuple(_source(text) for text in arguments.train)
     if arguments.freeze:
         changes["adapt"] = (*task.adapt, *(_freeze(text) for text in arguments.freeze))
     if arguments.require:
-        changes["require"] = rules(arguments.require)
+        changes["require"] = tuple(arguments.require)  # lines, which the gate reads
     return override(dataclasses.replace(task, **changes), arguments.set)
-
-
-def rules(lines: Sequence[str]) -> dict[str, str]:
-    """Gate rules by what they speak of: "wer <= 0.2" is {"wer": "<= 0.2"}. Raises ConfigError."""
-    found = {}
-    for line in lines:
-        at = min((line.find(sign) for sign in "<>" if sign in line), default=-1)
-        if at < 1:
-            raise ConfigError(f"--require {line!r}: expected a rule such as 'wer <= 0.2'")
-        found[line[:at].strip()] = line[at:].strip()
-    return found
 
 
 def _source(text: str) -> Source:
@@ -135,20 +130,33 @@ def _freeze(text: str) -> Freeze:
 
 def _prepared(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> Task:
     chosen = resolved(arguments, task)
+    _expect_folder(arguments.out)
     if not chosen.model:
         raise ConfigError("no model; expected a checkpoint folder or hub name: --model M")
     if prepare is not None:
-        prepare()
+        from speechxfer.parallel import ranks
+
+        with ranks("cpu") as here:  # one rank writes what the others wait for
+            if here.first:
+                prepare()
+            here.wait()
     return chosen
+
+
+def _expect_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; expected a folder, there or not")
 
 
 def _run(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer import verbs
 
     chosen = _prepared(arguments, task, prepare)
-    verbs.sets(chosen)  # before hours of training, not after
+    verbs.check(chosen)
     verbs.train_run(chosen, arguments.out)
     verbs.predict_run(chosen, arguments.out)
+    if os.environ.get("RANK", "0") != "0":
+        return 0  # what is left is reading and writing text, which the first rank does
     verbs.score_run(chosen, arguments.out)
     code = verbs.gate_run(chosen, arguments.out)
     print(f"files: {arguments.out}; next: speechxfer.load({str(arguments.out / 'best')!r}).transcribe('x.wav')")
@@ -172,10 +180,12 @@ def _predict(arguments: argparse.Namespace, task: Task | None, prepare: Prepare 
     if bool(arguments.checkpoint) != bool(arguments.manifest):
         raise ConfigError("predict takes --checkpoint and --manifest together, or neither for a run's test and retain")
     if arguments.checkpoint:
+        from speechxfer import verbs
         from speechxfer.predict import predict
 
         chosen = resolved(arguments, task)
-        print(predict(arguments.checkpoint, arguments.manifest, arguments.out, data=chosen.data))
+        run = verbs.in_float32(chosen.run)
+        print(predict(arguments.checkpoint, arguments.manifest, arguments.out, data=chosen.data, run=run))
         return 0
     from speechxfer import verbs
 
@@ -190,6 +200,9 @@ def _score(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | 
     if arguments.predictions:
         from speechxfer.score import score, table, write_scores
 
+        if arguments.out and arguments.out.is_dir():
+            example = arguments.out / "scores.json"
+            raise ConfigError(f"--out {arguments.out}: is a folder; expected a file to write, such as {example}")
         scores = score(arguments.predictions, chosen.metrics, chosen.normaliser)
         print(table(scores))
         if arguments.out:
@@ -214,6 +227,7 @@ def _gate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | N
     verdict = gate.judge(_named_scores(arguments.scores), chosen.require, _named_scores(arguments.baseline) or None)
     print(gate.table(verdict))
     if arguments.out:
+        _expect_folder(arguments.out)
         verbs.write_verdict(arguments.out, verdict)
     return verdict.exit_code
 
@@ -225,7 +239,10 @@ def _named_scores(files: Sequence[str]) -> dict[str, dict]:
     named = {}
     for text in files:
         name, equals, path = text.partition("=")
-        named[name if equals else "test"] = read_scores(path if equals else text)
+        name, path = (name, path) if equals else ("test", text)
+        if name in named:
+            raise ConfigError(f"two files for the set {name!r}, the second is {path}; write SET=FILE, as retain={path}")
+        named[name] = read_scores(path)
     return named
 
 

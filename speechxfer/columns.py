@@ -97,7 +97,9 @@ def _cast_column(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         fits |= whole or pa.types.is_floating(found)
     if not fits:  # Arrow would cast more than we want, such as timestamps that it saw in a text
         raise pa.ArrowTypeError(f"{name} is {found}")
-    return column.cast(wanted)
+    column = column.cast(wanted)
+    column.validate(full=True)  # Arrow's JSON reader lets text through that is not UTF-8
+    return column
 
 
 def _may_be_a_number(name: str) -> bool:

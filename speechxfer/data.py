@@ -5,8 +5,12 @@ hang on which worker or rank loads it, nor on what was loaded before.
 """
 
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -45,36 +49,45 @@ class Mixture:
         return draw([len(m) for m in self.manifests], self.weights, seed, epoch)
 
     def plan(self, data: Data, run: Run) -> Plan:
-        return Plan(
-            self.seconds, data.batch_seconds, run.batches_per_step, run.seed, lambda epoch: self.draw(run.seed, epoch)
-        )
+        draw_epoch = partial(self.draw, run.seed)  # no lambda: spawned workers are sent the plan as a pickle
+        return Plan(self.seconds, data.batch_seconds, run.batches_per_step, run.seed, draw_epoch)
 
 
 def read_mixture(sources: Sequence[Source], data: Data) -> Mixture:
     """Read the training manifests and leave out what the length limits exclude. Raises ManifestError."""
     manifests, left_out = [], []
     for source in sources:
-        manifest = read_manifest(source.manifest, require=("audio", "text"))
-        manifest.check_audio()
-        kept = within_limits(manifest, data)
-        if len(kept) < len(manifest):
-            left_out.append(
-                f"{manifest.name}: left out {len(manifest) - len(kept)} of {len(manifest)} examples, shorter than"
-                f" {data.min_seconds:g} s or longer than {data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
-            )
-        manifests.append(kept)
+        manifest, words = within_limits(read_speech(source.manifest), data)
+        manifests.append(manifest)
+        left_out += words
     return Mixture(tuple(manifests), tuple(s.weight for s in sources), tuple(left_out))
 
 
-def within_limits(manifest: Manifest, data: Data) -> Manifest:
-    """The examples between min_seconds and max_seconds. Raises ManifestError when none is."""
+def read_speech(source: str | Path, require: Sequence[str] = ("audio", "text")) -> Manifest:
+    """A manifest whose every example has these fields and an audio file that is there. Raises ManifestError."""
+    manifest = read_manifest(source, require=require)
+    manifest.check_audio()
+    return manifest
+
+
+def within_limits(manifest: Manifest, data: Data) -> tuple[Manifest, list[str]]:
+    """The examples between min_seconds and max_seconds, and a line about those that are not, if there are any.
+
+    Raises ManifestError when no example is within the limits.
+    """
     fits = (manifest.seconds >= data.min_seconds) & (manifest.seconds <= data.max_seconds)
     if not fits.any():
         raise ManifestError(
             f"{manifest.name}: no example lasts between {data.min_seconds:g} and {data.max_seconds:g} s;"
             " set data.min_seconds and data.max_seconds, or cut the recordings with start/end"
         )
-    return manifest if fits.all() else manifest.select(np.flatnonzero(fits))
+    if fits.all():
+        return manifest, []
+    words = (
+        f"{manifest.name}: left out {np.count_nonzero(~fits)} of {len(manifest)} examples, shorter than"
+        f" {data.min_seconds:g} s or longer than {data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
+    )
+    return manifest.select(np.flatnonzero(fits)), [words]
 
 
 def load_samples(example: Example, rate: int) -> np.ndarray:
@@ -168,7 +181,26 @@ def sorted_batches(
 def _loader(dataset: Dataset, keys: Iterator, workers: int) -> DataLoader:
     if workers < 0:
         workers = min(4, max((os.cpu_count() or 1) - 1, 0))
-    return DataLoader(dataset, batch_size=None, sampler=_Keys(keys), num_workers=workers)
+    sampler = _Keys(keys)
+    return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=workers, worker_init_fn=_heed_parent_alone)
+
+
+def _heed_parent_alone(_: int) -> None:
+    """Let a loader worker pass over the signals that its parent acts on.
+
+    torchrun, schedulers and a Ctrl-C send theirs to every process of a job. A worker that ended at once would take
+    the training down with it, before the state is saved. Only the parent's own SIGTERM ends a worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_await_parents_sigterm, daemon=True).start()
+
+
+def _await_parents_sigterm() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ for what Arrow refuses, one row at a time with its line number.
 import csv
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -132,21 +134,24 @@ def _cell(cell: str, wanted: pa.DataType) -> str | float:
 
 
 def parquet(path: Path) -> Raw:
+    return arrow(parquet_table(path), str(path))
+
+
+def parquet_table(path: Path) -> pa.Table:
     try:
-        return arrow(pyarrow.parquet.read_table(path), str(path))
+        return pyarrow.parquet.read_table(path)
     except pa.ArrowException as error:
         raise ManifestError(f"{path}: {error}; expected Parquet") from None
 
 
 def arrow(table: pa.Table, name: str) -> Raw:
-    for column in table.column_names:
-        kind = table[column].type
-        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            if pa.compute.struct_field(table[column], "bytes").null_count < len(table):
-                raise ManifestError(
-                    f"{name}: column {column} holds the audio itself; expected the path of a file. "
-                    f"Write the files first: speechxfer.manifest.unpack_audio(dataset, folder)"
-                )
+    """Raises ManifestError where a column holds audio as bytes: examples name files."""
+    for column in byte_columns(table):
+        if pc.struct_field(table[column], "bytes").null_count < len(table):
+            raise ManifestError(
+                f"{name}: column {column} holds the audio itself; expected paths. Write the files and a manifest with\n"
+                f"  python -c \"from speechxfer.manifest import unpack_audio as u; u({name!r}, 'FOLDER')\""
+            )
 
     def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
         number = 0
@@ -159,6 +164,28 @@ def arrow(table: pa.Table, name: str) -> Raw:
         return _with_lines(table, np.arange(1, len(table) + 1))
 
     return Raw([column for column in table.column_names if column != "line"], numbered, rows)
+
+
+def byte_columns(table: pa.Table) -> list[str]:
+    """Columns of {bytes, path}, as `datasets` stores audio."""
+    structs = [column for column in table.column_names if pa.types.is_struct(table[column].type)]
+    return [column for column in structs if {"bytes", "path"} <= {field.name for field in table[column].type}]
+
+
+def write_bytes(table: pa.Table, folder: Path) -> pa.Table:
+    """Write audio held as bytes to ROW.ENDING in `folder`, and return the table with paths in its place."""
+    for column in byte_columns(table):
+        paths = []
+        for batch in table[column].iterchunks():
+            for item in batch:  # one at a time: a recording is large
+                item = item.as_py() or {"bytes": None, "path": None}
+                if item["bytes"] is None:
+                    paths.append(item["path"] and os.path.abspath(item["path"]))
+                else:
+                    paths.append(f"{len(paths):08d}{Path(item['path'] or '').suffix or '.wav'}")
+                    (folder / paths[-1]).write_bytes(item["bytes"])
+        table = table.set_column(table.column_names.index(column), column, pa.array(paths, pa.string()))
+    return table
 
 
 READERS: dict[str, Callable[[Path], Raw]] = {
@@ -198,7 +225,7 @@ def load_dataset(source: str) -> "Dataset":
     return loaded[split]
 
 
-def from_dataset(dataset: "Dataset", name: str) -> Raw:
+def dataset_table(dataset: "Dataset", name: str) -> pa.Table:
     """The rows of a dataset with audio left undecoded and class labels as their names."""
     import datasets
 
@@ -209,7 +236,7 @@ def from_dataset(dataset: "Dataset", name: str) -> Raw:
     for i, (column, feature) in enumerate(dataset.features.items()):
         if isinstance(feature, datasets.ClassLabel):
             table = table.set_column(i, column, pa.array(feature.names).take(table[column].combine_chunks()))
-    return arrow(table, name)
+    return table
 
 
 def _decoded(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:

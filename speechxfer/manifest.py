@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from speechxfer.columns import FIELDS, cast, convert_rows, derive, digest, floats, ids, rename
 from speechxfer.errors import AudioError, ManifestError
-from speechxfer.formats import READERS, Raw, from_dataset, load_dataset
+from speechxfer.formats import READERS, Raw, arrow, dataset_table, load_dataset, parquet_table, write_bytes
 from speechxfer.problems import SHOWN, Problems, check
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ def read_manifest(source: "str | Path | Dataset", *, require: Sequence[str] = ()
     and which are ignored. Raises ManifestError with all problems at once.
     """
     if not isinstance(source, (str, Path)):
-        name = f"{getattr(source.info, 'dataset_name', None) or 'dataset'}:{source.split or 'all'}"
-        return _build(name, Path(), from_dataset(source, name), require)
+        return _build("dataset", Path(), arrow(_dataset_table(source), "dataset"), require)
     path = Path(source)
     if path.suffix in READERS:
         if not path.is_file():
@@ -229,7 +228,13 @@ def read_manifest(source: "str | Path | Dataset", *, require: Sequence[str] = ()
         return _build(str(source), path.parent, READERS[path.suffix](path), require)
     if path.is_file():
         raise ManifestError(f"{path}: unknown ending {path.suffix!r}; expected one of {', '.join(READERS)}")
-    return _build(str(source), Path(), from_dataset(load_dataset(str(source)), str(source)), require)
+    return _build(str(source), Path(), arrow(_dataset_table(source), str(source)), require)
+
+
+def _dataset_table(source: "str | Path | Dataset") -> pa.Table:
+    if isinstance(source, (str, Path)):
+        return dataset_table(load_dataset(str(source)), str(source))
+    return dataset_table(source, "dataset")
 
 
 def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> Manifest:
@@ -263,37 +268,25 @@ def write_manifest(path: str | Path, examples: Iterable[Example]) -> None:
     """Write JSONL whole or not at all, with audio paths relative to the manifest's folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.path.realpath(path.parent)  # where ".." leads to, should the folder be a link
     partial = path.with_name(path.name + ".tmp")
     with partial.open("w", encoding="utf-8") as file:
         for example in examples:
             row = {name: getattr(example, name) for name in (*FIELDS, "group")}
             row = {name: value for name, value in row.items() if value not in (None, (), {})}
             if example.audio is not None:
-                row["audio"] = os.path.relpath(example.audio, path.parent)
+                row["audio"] = os.path.relpath(Path(os.path.realpath(example.audio.parent), example.audio.name), folder)
             if example.words:  # objects, since Arrow reads no lists of mixed types
                 row["words"] = [{"word": word, "start": start, "end": end} for word, start, end in example.words]
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     partial.replace(path)
 
 
-def unpack_audio(dataset: "Dataset", folder: str | Path) -> "Dataset":
-    """Write audio that a dataset holds as bytes to files in `folder`, and return it with their paths instead.
-
-    Files are named by row, and by the ending of the name that came with them.
-    """
-    import datasets
-
-    folder = Path(folder).absolute()
+def unpack_audio(source: "str | Path | Dataset", folder: str | Path) -> Manifest:
+    """Write the audio that a dataset or a Parquet file holds as bytes to files in `folder`, beside a manifest.jsonl."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for column, feature in list(dataset.features.items()):
-        if not isinstance(feature, datasets.Audio):
-            continue
-        paths = []
-        for row, item in enumerate(dataset.cast_column(column, datasets.Audio(decode=False))[column]):
-            if item["bytes"] is None:
-                paths.append(item["path"])
-            else:
-                paths.append(str(folder / f"{row:08d}{Path(item['path'] or '').suffix or '.wav'}"))
-                Path(paths[-1]).write_bytes(item["bytes"])
-        dataset = dataset.remove_columns([column]).add_column(column, paths)
-    return dataset
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    table = parquet_table(path) if path and path.suffix == ".parquet" else _dataset_table(source)
+    write_manifest(folder / "manifest.jsonl", _build(str(source), folder, arrow(write_bytes(table, folder), ""), ()))
+    return read_manifest(folder / "manifest.jsonl")

@@ -1,5 +1,6 @@
 """Several processes, one set of weights: torchrun's environment, PyTorch's DDP and the few sums that ranks share."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,8 +93,7 @@ def ranks(device: str = "auto") -> Iterator[Ranks]:
     if world == 1:
         yield Ranks(device=chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), chosen)
-    finally:
-        dist.destroy_process_group()
+    if not dist.is_initialized():  # once for all verbs of this process: to leave and join again can hang
+        dist.init_process_group()  # gloo for the CPU, and nccl for CUDA where there is one
+        atexit.register(dist.destroy_process_group)
+    yield Ranks(dist.get_rank(), dist.get_world_size(), chosen)

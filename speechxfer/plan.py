@@ -21,31 +21,40 @@ def plan_epoch(costs: np.ndarray, budget: float, seed: int, epoch: int) -> list[
     """Batches of indices into `costs`, each example once, in the order in which an epoch visits them.
 
     costs: (n,) length of each example, > 0, in the unit of `budget` (seconds, or tokens). Every batch keeps
-    max(costs) x count <= budget. Raises ConfigError when one example alone is over the budget.
+    max(costs) x count <= budget. Raises ConfigError as `check_costs` does.
     """
     costs = np.asarray(costs, dtype=np.float64)
-    if len(costs) == 0:
-        return []
-    over = np.flatnonzero(costs > budget)
-    if len(over):
-        worst = over[np.argmax(costs[over])]
-        raise ConfigError(
-            f"{len(over)} examples are longer than a whole batch of {budget:g}; the longest has {costs[worst]:.1f}"
-            f" (example {worst}). Raise data.batch_seconds to at least that, or cut them with start/end"
-        )
+    check_costs(costs, budget)
     rng = np.random.default_rng([seed, epoch])
     order = np.argsort(costs * rng.uniform(1 - LENGTH_BLUR, 1 + LENGTH_BLUR, len(costs)), kind="stable")
     batches = cut(order, costs, budget)
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def check_costs(costs: np.ndarray, budget: float) -> None:
+    """Raise ConfigError when an example has no length, or one alone is over the budget; it is named by its index."""
+    without = np.flatnonzero(~(costs > 0))  # not a number among them
+    if len(without):
+        raise ConfigError(
+            f"{len(without)} examples have no length; the first is example {without[0]} (from 0)"
+            f" with {costs[without[0]]:g}; expected > 0"
+        )
+    over = np.flatnonzero(costs > budget)
+    if len(over):
+        worst = over[np.argmax(costs[over])]
+        raise ConfigError(
+            f"{len(over)} examples are longer than a whole batch of {budget:g}; the longest is example {worst} (from 0)"
+            f" with {costs[worst]:.1f}. Raise data.batch_seconds to at least that, or cut them with start/end"
+        )
+
+
 def cut(order: np.ndarray, costs: np.ndarray, budget: float) -> list[np.ndarray]:
     """Cut `order` into the fewest consecutive runs whose padded cost stays within the budget."""
     longest = costs[order]
     batches, start = [], 0
-    # No batch holds more than this many examples: a bound for the running maximum below.
-    most = int(budget / costs.min()) + 1
     while start < len(order):
+        # The first alone allows no more than this many: a bound for the running maximum below.
+        most = int(budget / longest[start]) + 1
         window = np.maximum.accumulate(longest[start : start + most])
         padded = window * np.arange(1, len(window) + 1)
         count = int(np.searchsorted(padded, budget, side="right"))
@@ -63,15 +72,15 @@ def occupancy(batches: Sequence[np.ndarray], costs: np.ndarray) -> float:
 def draw(sizes: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> np.ndarray:
     """One epoch's indices into the concatenation of several sources, mixed by weight.
 
-    The first source is seen once an epoch; another gives `weight / first weight` times as many examples. What a
-    source has left over is next epoch's: it runs through one shuffled pass after another, so nothing is drawn
-    twice before all else was drawn once.
+    The first source is seen once an epoch; another gives `weight / first weight` times as many examples (a fraction
+    of one is carried to the next epoch). What a source has left over is next epoch's: it runs through one shuffled
+    pass after another, so nothing is drawn twice before all else was drawn once.
     """
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     chosen = []
     for source, (size, weight) in enumerate(zip(sizes, weights, strict=True)):
-        count = round(sizes[0] * weight / weights[0])
-        first, last = epoch * count, (epoch + 1) * count
+        count = sizes[0] * weight / weights[0]
+        first, last = round(epoch * count), round((epoch + 1) * count)
         for lap in range(first // size, -(-last // size)):
             shuffled = np.random.default_rng([seed, source, lap]).permutation(size)
             lo, hi = max(first - lap * size, 0), min(last - lap * size, size)
@@ -95,6 +104,9 @@ class Plan:
     _steps: list[int] = field(default_factory=lambda: [0])  # steps before each epoch, as far as known
     _cached: tuple[int, list[np.ndarray]] = (-1, [])
 
+    def __post_init__(self):
+        check_costs(self.costs, self.budget)
+
     def epoch(self, epoch: int) -> list[np.ndarray]:
         """The batches of an epoch."""
         if self._cached[0] != epoch:
@@ -106,6 +118,8 @@ class Plan:
         """How many steps the epochs before this one have."""
         while len(self._steps) <= epoch:
             batches = len(self.epoch(len(self._steps) - 1))
+            if not batches:
+                raise ConfigError(f"epoch {len(self._steps) - 1} has no examples; expected at least one")
             self._steps.append(self._steps[-1] - (-batches // self.batches_per_step))
         return self._steps[epoch]
 

@@ -1,5 +1,6 @@
 """Checkpoint + manifest -> predictions.jsonl: longest first, resumable, shared out over ranks."""
 
+import glob
 import json
 from collections.abc import Iterator
 from hashlib import file_digest
@@ -9,30 +10,37 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from speechxfer.data import sorted_batches
-from speechxfer.manifest import Example, Manifest, read_manifest
+from speechxfer.data import read_speech, sorted_batches
+from speechxfer.errors import ConfigError
+from speechxfer.manifest import Example, Manifest
 from speechxfer.models import load_checkpoint, resolve
 from speechxfer.models.base import Model, Transcript
 from speechxfer.parallel import Ranks, ranks
+from speechxfer.plan import cut
 from speechxfer.precision import Precision, choose_attention, choose_precision
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.task import Data, Run
 
+DATA, RUN = Data(), Run(precision="fp32")
+
 
 def predict(
-    checkpoint: str | Path, manifest: str | Path, out: str | Path, *, data: Data = Data(), run: Run = Run(precision="fp32")
+    checkpoint: str | Path, manifest: str | Path, out: str | Path, *, data: Data = DATA, run: Run = RUN
 ) -> Path:
-    """Write the transcripts of every example of `manifest` to `out`, in its order; the text is the reference.
+    """Write the transcripts of every example of `manifest` to `out`, in its order.
+
+    The text is the reference, "" where there is none.
 
     Of `data`, batch_seconds and workers matter; of `run`, device, precision and attention. float32 is the default,
     so that what people decide on does not hang on the machine's bf16. What is done goes to `out`.partial-RANK as it
     is done: the same call after a kill does the rest. `out` itself appears whole or not at all.
-    Raises ManifestError, CheckpointError.
+    Raises ManifestError, CheckpointError, ConfigError.
     """
     out = Path(out)
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; expected a file to write, such as {out / 'predictions.jsonl'}")
     with ranks(run.device) as here:
-        examples = read_manifest(manifest, require=("audio", "text"))
-        examples.check_audio()
+        examples = read_speech(manifest, require=("audio",))
         folder = resolve(checkpoint)
         precision = choose_precision(run.precision, here.device)
         model = load_checkpoint(folder)
@@ -40,12 +48,13 @@ def predict(
         model.to(here.device).eval()
         key = {"manifest": examples.sha256, "weights": weights_hash(folder), "precision": precision.name}
         done = here.gather(_merge_partials(out, key) if here.first else set())[0]
-        todo = np.array([i for i, example in enumerate(examples) if example.id not in done], dtype=np.int64)
-        mine = todo[np.argsort(-examples.seconds[todo], kind="stable")][here.rank :: here.world]
+        budget = max(data.batch_seconds, float(examples.seconds.max()))
+        left = _batches_left(examples, done, budget)
+        mine = np.concatenate([np.empty(0, np.int64), *left[here.rank :: here.world]])
         with _partial(out, here.rank).open("a", encoding="utf-8") as file:
             if not here.first:
                 file.write(json.dumps(key) + "\n")
-            for prediction in _transcribe(model, examples, mine, data, precision, here):
+            for prediction in _transcribe(model, examples, mine, budget, data, precision, here):
                 file.write(prediction.to_json() + "\n")
                 file.flush()
         here.wait()
@@ -68,11 +77,24 @@ def weights_hash(folder: Path) -> str:
     return "+".join(digests)
 
 
+def _batches_left(examples: Manifest, done: set[str], budget: float) -> list[np.ndarray]:
+    """Indices of the batches, longest first, that hold something to do.
+
+    Batches are a function of the manifest alone, since padding may touch a transcript: what a resumed call or another
+    number of ranks writes is what one undisturbed process writes.
+    """
+    batches = cut(np.argsort(-examples.seconds, kind="stable"), examples.seconds, budget)
+    finished = np.array([example.id in done for example in examples])
+    return [batch for batch in batches if not finished[batch].all()]
+
+
 def _transcribe(
-    model: Model, examples: Manifest, mine: np.ndarray, data: Data, precision: Precision, here: Ranks
+    model: Model, examples: Manifest, mine: np.ndarray, budget: float, data: Data, precision: Precision, here: Ranks
 ) -> Iterator[Prediction]:
-    with tqdm(total=float(examples.seconds[mine].sum()), unit="s", unit_scale=True, disable=None if here.first else True) as bar:
-        for indices, batch in sorted_batches(examples, mine, model.frontend, data.batch_seconds, data):
+    disable = None if here.first else True  # None: where there is no terminal
+    with tqdm(total=float(examples.seconds[mine].sum()), unit="s", unit_scale=True, disable=disable) as bar:
+        # By falling length a batch's first example decides its size, so these batches are cut as they were.
+        for indices, batch in sorted_batches(examples, mine, model.frontend, budget, data):
             with torch.no_grad(), precision.autocast(here.device):
                 transcripts = model.generate(batch.to(here.device))
             bar.update(batch.seconds)
@@ -83,7 +105,7 @@ def _transcribe(
 def _prediction(example: Example, seconds: float, transcript: Transcript) -> Prediction:
     return Prediction(
         id=example.id,
-        ref=example.text,
+        ref=example.text or "",
         hyp=transcript.text,
         group=example.group,
         seconds=round(seconds, 3),
@@ -97,7 +119,7 @@ def _partial(out: Path, rank: int) -> Path:
 
 
 def _partials(out: Path) -> list[Path]:
-    return sorted(out.parent.glob(f"{out.name}.partial-*"))
+    return sorted(out.parent.glob(f"{glob.escape(out.name)}.partial-*"))
 
 
 def _merge_partials(out: Path, key: dict[str, str]) -> set[str]:
@@ -106,7 +128,9 @@ def _merge_partials(out: Path, key: dict[str, str]) -> set[str]:
     first = _partial(out, 0)
     first.parent.mkdir(parents=True, exist_ok=True)
     merged = first.with_name(first.name + ".tmp")
-    merged.write_text("".join(f"{line}\n" for line in (json.dumps(key), *(p.to_json() for p in done.values()))), encoding="utf-8")
+    with merged.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(key) + "\n")
+        file.writelines(p.to_json() + "\n" for p in done.values())
     merged.replace(first)
     for other in _partials(out):
         if other != first:
@@ -118,10 +142,11 @@ def _read_partials(out: Path, key: dict[str, str]) -> dict[str, Prediction]:
     """What earlier calls with the same key have done, by id; a line that a kill cut short is left out."""
     done = {}
     for path in _partials(out):
-        first, *lines = path.read_text(encoding="utf-8").split("\n")
-        if first != json.dumps(key):
+        # As bytes: a kill may have cut a character in two.
+        first, *lines = path.read_bytes().split(b"\n")
+        if first != json.dumps(key).encode():
             continue
         for line in lines[:-1]:  # what follows the last line end is cut short, or empty
-            prediction = Prediction.from_json(line)
+            prediction = Prediction.from_json(line.decode())
             done[prediction.id] = prediction
     return done

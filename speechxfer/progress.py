@@ -1,6 +1,7 @@
 """What a person watches while training: a bar on a terminal, plain lines elsewhere, log.jsonl and TensorBoard beside it."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,9 @@ class TrainingLog:
         if self.path.is_file():
             lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
             kept = [line for line in lines if json.loads(line)["step"] <= first]
-            self.path.write_text("".join(line + "\n" for line in kept))
+            partial = self.path.with_suffix(".tmp")  # a kill leaves the old lines or the new ones
+            partial.write_text("".join(line + "\n" for line in kept))
+            partial.replace(self.path)
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -46,7 +49,7 @@ class TrainingLog:
         """Figures of the steps since the last line."""
         if self.quiet:
             return
-        self._write({"step": step, "event": "train"} | figures)
+        self._write(step, "train", figures)
         shown = {
             "loss": f"{figures['loss']:.3f}",
             "lr": f"{figures['lr']:.1e}",
@@ -62,15 +65,16 @@ class TrainingLog:
         """Scores on dev."""
         if self.quiet:
             return
-        self._write({"step": step, "event": "dev"} | figures)
+        self._write(step, "dev", figures)
         self.say(f"step {step}/{self.last}  dev  " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
 
-    def _write(self, row: dict) -> None:
+    def _write(self, step: int, event: str, figures: dict[str, float]) -> None:
+        finite = {name: value for name, value in figures.items() if math.isfinite(value)}
+        row = {"step": step, "event": event} | {name: finite.get(name) for name in figures}  # JSON has no NaN, but null
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        for name, value in row.items():
-            if name not in ("step", "event"):
-                self.board.add_scalar(f"{row['event']}/{name}", value, row["step"])
+        for name, value in finite.items():
+            self.board.add_scalar(f"{event}/{name}", value, step)
 
     def close(self) -> None:
         if not self.quiet:

@@ -26,12 +26,14 @@ class Recogniser:
         self.device = device
         self.precision = choose_precision(precision, device)
 
-    def transcribe(self, sound: Audio | Sequence[Audio], *, batch_seconds: float = 80.0) -> Transcript | list[Transcript]:
+    def transcribe(
+        self, sound: Audio | Sequence[Audio], *, batch_seconds: float = 80.0
+    ) -> Transcript | list[Transcript]:
         """Text, confidence and word times of one recording, or of a list of them in its order.
 
         A recording is a path to any audio file, or (samples, rate) with samples (n,) mono in -1..1. Recordings are
         read at the model's rate and decoded in batches of about the same length.
-        Raises AudioError for a file that cannot be read, naming it.
+        Raises AudioError for a file that cannot be read, naming it, and for samples that are not as said here.
         """
         if isinstance(sound, (str, Path)) or _is_array(sound):
             return self.transcribe([sound], batch_seconds=batch_seconds)[0]
@@ -53,20 +55,32 @@ class Recogniser:
         rate = self.model.frontend.rate
         if isinstance(sound, (str, Path)):
             return audio.load(sound, rate)
+        if not _is_array(sound):
+            raise AudioError(f"found a {type(sound).__name__}; expected a path to an audio file, or (samples, rate)")
         samples, from_rate = sound
         samples = np.asarray(samples)
         if samples.ndim != 1 or not len(samples) or not np.issubdtype(samples.dtype, np.floating):
             raise AudioError(
-                f"samples have shape {samples.shape} and type {samples.dtype}; expected (n,) floating point in -1..1, mono"
+                f"samples have shape {samples.shape} and type {samples.dtype};"
+                " expected (n,) floating point in -1..1, mono"
             )
-        return audio.resample(samples.astype(np.float32), from_rate, rate)
+        if not np.isfinite(samples).all():
+            raise AudioError(f"{np.count_nonzero(~np.isfinite(samples))} of {len(samples)} samples are NaN or infinite")
+        if not from_rate > 0:
+            raise AudioError(f"rate is {from_rate}; expected samples per second, such as {rate}")
+        resampled = audio.resample(samples.astype(np.float32), from_rate, rate)
+        if not len(resampled):
+            raise AudioError(f"{len(samples)} samples at {from_rate} Hz are not one sample at {rate} Hz")
+        return resampled
 
 
 def _is_array(sound: object) -> bool:
     return isinstance(sound, tuple) and len(sound) == 2 and isinstance(sound[0], (np.ndarray, torch.Tensor))
 
 
-def load(checkpoint: str | Path, *, device: str = "auto", precision: str = "fp32", attention: str = "auto") -> Recogniser:
+def load(
+    checkpoint: str | Path, *, device: str = "auto", precision: str = "fp32", attention: str = "auto"
+) -> Recogniser:
     """Load a fine-tuned checkpoint: a folder that `train` or `transformers` wrote, or a hub name.
 
     Raises CheckpointError when there is none, or it has no vocabulary yet; ConfigError for an unknown device.

@@ -11,10 +11,12 @@ from speechxfer.data import Mixture
 from speechxfer.errors import CheckpointError
 from speechxfer.manifest import Manifest
 from speechxfer.parallel import Ranks
+from speechxfer.precision import Precision
 from speechxfer.task import Task
 
 # Fields that may change between two calls of a run: they do not touch the weights.
 FREE = {"name", "test", "retain", "metrics", "require", "data.workers", "run.keep", "run.log_every", "run.save_every"}
+FREE |= {"run.max_skips"}  # raised by who has looked at the examples that were skipped
 FREE |= {"run.device"}  # but then the sums differ: `machine` says so
 
 
@@ -27,18 +29,27 @@ def fingerprint(task: Task, mixture: Mixture, dev: Manifest, steps: int) -> dict
     }
 
 
-def machine(here: Ranks) -> dict[str, Any]:
-    """What the last bits of a sum hang on."""
-    name = torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else platform.processor() or platform.machine()
-    return {"device": f"{here.device.type} {name}", "threads": torch.get_num_threads(), "ranks": here.world, "torch": torch.__version__}
+def machine(here: Ranks, precision: Precision) -> dict[str, Any]:
+    """What the last bits of a sum hang on, beside the task."""
+    cuda = here.device.type == "cuda"
+    name = torch.cuda.get_device_name(here.device) if cuda else platform.processor() or platform.machine()
+    return {
+        "device": f"{here.device.type} {name}",
+        "precision": precision.name,
+        "threads": torch.get_num_threads(),
+        "ranks": here.world,
+        "torch": torch.__version__,
+    }
 
 
 def compare(folder: Path, saved: dict[str, Any], now: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """Raise CheckpointError with every difference that forbids going on; return the machine's differences in words."""
     before = saved["fingerprint"]
+    # A field that came with a later version had its default.
+    task = tasks.fields(Task(name="", model="")) | before["task"]
     differences = []
-    for key in sorted(now["task"].keys() | before["task"].keys()):
-        was, is_now = before["task"].get(key), now["task"].get(key)
+    for key in sorted(now["task"].keys() | task.keys()):
+        was, is_now = task.get(key), now["task"].get(key)
         if was != is_now and key not in FREE:
             differences.append(f"{key} was {was!r}, now {is_now!r}")
     for name in sorted(now["manifests"].keys() | before["manifests"].keys()):
@@ -53,4 +64,6 @@ def compare(folder: Path, saved: dict[str, Any], now: dict[str, Any], here: dict
             + "\n  ".join(differences)
             + "\nchange that back to go on, or give another --out to start anew"
         )
-    return [f"{key} was {saved['machine'][key]}, now {here[key]}" for key in here if saved["machine"].get(key) != here[key]]
+    was = here | saved["machine"]
+    changed = [key for key in here if was[key] != here[key]]
+    return [f"{key} was {was[key]}, now {here[key]}: sums will round differently" for key in changed]

@@ -1,12 +1,13 @@
 """A task is a value: which checkpoint, which manifests, how text is normalised, how to adapt, what to require.
 
-A task module builds one frozen `Task`; a variant is `dataclasses.replace(task, ...)` or `override(task, ["optim.lr=2e-5"])`.
-Nothing here loads torch, so a task can be read, changed and printed in no time.
+A task module builds one frozen `Task`; a variant is `dataclasses.replace(task, ...)` or
+`override(task, ["optim.lr=2e-5"])`. Nothing here loads torch, so a task can be read, changed and printed in no time.
 """
 
 import ast
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ class Source:
     weight: float = 1.0
 
     def __post_init__(self):
-        if not self.weight > 0:
-            raise ConfigError(f"{self.manifest}: weight is {self.weight}; expected > 0")
+        if not 0 < self.weight < math.inf:
+            raise ConfigError(f"{self.manifest}: weight is {self.weight}; expected a finite number > 0")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Data:
 
     def __post_init__(self):
         if not 0 <= self.min_seconds < self.max_seconds:
-            raise ConfigError(f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}: expected 0 <= min < max")
+            found = f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
+            raise ConfigError(f"{found}: expected 0 <= min < max")
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,14 @@ class Task:
     test: str = ""
     retain: str = ""  # what the checkpoint could do before, and must still be able to do
     normaliser: str = "basic"
+    config: dict[str, Any] = field(default_factory=dict)  # of the model's config.json: dropout, mask_time_prob ...
     data: Data = Data()
     optim: Optim = Optim()
     run: Run = Run()
     adapt: tuple[Adaptation, ...] = ()
     metrics: tuple[str, ...] = ("wer", "cer")
-    require: dict[str, str] = field(default_factory=dict)
+    # What the gate demands: {"wer": "<= 0.2"}, or whole lines where one score has several limits.
+    require: dict[str, str] | tuple[str, ...] = field(default_factory=dict)
 
     def sources(self) -> tuple[Source, ...]:
         """The training mixture. Raises ConfigError when there is none."""
@@ -117,13 +121,19 @@ class Task:
 def override(task: Task, settings: Sequence[str]) -> Task:
     """A task with fields set from `path=value` strings, typed as the fields are.
 
-    Raises ConfigError for an unknown field (with the nearest one) and for a value of another type.
+    Raises ConfigError with every unknown field (and the nearest one) and every value of another type.
     """
+    problems = []
     for setting in settings:
         path, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: expected field=value, such as optim.lr=2e-5")
-        task = _replaced(task, path.strip().split("."), value.strip(), path.strip())
+        try:
+            if not equals:
+                raise ConfigError(f"--set {setting}: expected field=value, such as optim.lr=2e-5")
+            task = _replaced(task, path.strip().split("."), value.strip(), path.strip())
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
     return task
 
 
@@ -142,7 +152,8 @@ def fields(value: Any, prefix: str = "") -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """A value as JSON can hold it; dataclasses as {"kind": class name, fields}."""
     if dataclasses.is_dataclass(value):
-        return {"kind": type(value).__name__} | {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        names = [f.name for f in dataclasses.fields(value)]
+        return {"kind": type(value).__name__} | {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     if isinstance(value, dict):
@@ -153,19 +164,39 @@ def plain(value: Any) -> Any:
 def _replaced(section: Any, names: list[str], value: str, path: str) -> Any:
     known = [f.name for f in dataclasses.fields(section)]
     if names[0] not in known:
-        # Offer the nearest path of the section, then of the whole task.
-        near = difflib.get_close_matches(names[0], known, n=1) or difflib.get_close_matches(path, fields(section), n=1)
-        parent = path.rsplit(".", len(names))[0] + "." if path.count(".") >= len(names) else ""
-        hint = f"; did you mean {parent}{near[0]}?" if near else f"; expected one of {', '.join(known)}"
-        raise ConfigError(f"no field {path}{hint}")
+        near = _nearest(path)
+        hint = f"did you mean {near}?" if near else f"expected one of {', '.join(known)}"
+        raise ConfigError(f"no field {path}; {hint}")
     inner = getattr(section, names[0])
+    if len(names) == 2 and isinstance(inner, dict):
+        return dataclasses.replace(section, **{names[0]: {**inner, names[1]: _literal(value)}})
     if len(names) > 1:
         if not dataclasses.is_dataclass(inner):
             raise ConfigError(f"no field {path}; {names[0]} has no fields of its own")
         return dataclasses.replace(section, **{names[0]: _replaced(inner, names[1:], value, path)})
     if dataclasses.is_dataclass(inner):
         raise ConfigError(f"{path} is a section; set one of {', '.join(path + '.' + n for n in fields(inner))}")
-    return dataclasses.replace(section, **{names[0]: parse(value, typing.get_type_hints(type(section))[names[0]], path)})
+    kind = typing.get_type_hints(type(section))[names[0]]
+    return dataclasses.replace(section, **{names[0]: parse(value, kind, path)})
+
+
+def _nearest(path: str) -> str | None:
+    """The field that was meant: of this very name in any section, else of a near one in this section, else in any."""
+    parent, _, name = path.rpartition(".")
+    anywhere = {field.rpartition(".")[2]: field for field in reversed(fields(Task(name="", model="")))}
+    beside = {name: field for name, field in anywhere.items() if field.rpartition(".")[0] == parent}
+    for choices, least in ((anywhere, 1.0), (beside, 0.6), (anywhere, 0.6)):
+        if near := difflib.get_close_matches(name, choices, n=1, cutoff=least):
+            return choices[near[0]]
+    return None
+
+
+def _literal(value: str) -> Any:
+    """A Python literal, or the text itself where it is none."""
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError):
+        return value
 
 
 def parse(value: str, kind: Any, path: str) -> Any:
@@ -177,17 +208,17 @@ def parse(value: str, kind: Any, path: str) -> Any:
         return value
     if bool in options and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    try:
-        parsed = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        parsed = value
+    parsed = _literal(value)
     for option in options:
         base = typing.get_origin(option) or option
         if base is tuple and typing.get_args(option)[0] not in (str, float, int):
             raise ConfigError(f"{path} cannot be set from the command line; write a task module, or see --help")
         if base is tuple:
             parts = parsed if isinstance(parsed, (tuple, list)) else value.split(",") if value else ()
-            return tuple(parse(str(part), typing.get_args(option)[0], path) for part in parts)
+            kinds = typing.get_args(option)
+            if kinds[-1] is not ... and len(parts) != len(kinds):
+                raise ConfigError(f"{path} is {value!r}; expected {len(kinds)} values with a comma between them")
+            return tuple(parse(str(part).strip(), kinds[0], path) for part in parts)
         if base is float and isinstance(parsed, (int, float)) and not isinstance(parsed, bool):
             return float(parsed)
         if base in (int, dict) and type(parsed) is base:

@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from speechxfer import checkpoint, resume
-from speechxfer.data import Share, TrainingBatches, read_mixture, shares, within_limits
+from speechxfer import checkpoint, perturb, resume
+from speechxfer.data import Share, TrainingBatches, read_mixture, read_speech, shares, within_limits
 from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
-from speechxfer.manifest import read_manifest
 from speechxfer.models import load_checkpoint
 from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
 from speechxfer.parallel import Ranks, ranks
@@ -96,7 +95,7 @@ class _Window:
     def figures(self, here: Ranks, rate: float) -> dict[str, float]:
         loss, tokens, seconds, padded = here.sum(*self.sums.values())
         return {
-            "loss": loss / tokens,
+            "loss": loss / tokens if tokens else math.nan,  # every step was skipped
             "lr": rate,
             "grad_norm": self.norm,
             "audio_seconds": seconds,
@@ -110,20 +109,25 @@ class _Training:
 
     def __init__(self, task: Task, out: Path, here: Ranks):
         self.task, self.out, self.here = task, out, here
+        perturb.check(task.data.perturb)
         mixture = read_mixture(task.sources(), task.data)
-        dev = within_limits(read_manifest(task.manifest("dev"), require=("audio", "text")), task.data)
+        dev, dev_left_out = within_limits(read_speech(task.manifest("dev")), task.data)
+        self.left_out = (*mixture.left_out, *dev_left_out)
         seed_everything(task.run.seed)
         self.model = load_checkpoint(
             task.model,
             texts=(normalise(task.normaliser, t) for m in mixture.manifests for t in m.texts()),
             vocabulary=task.data.vocabulary,
             normaliser=task.normaliser,
+            changes=task.config,
         )
-        problems = [p for m in (*mixture.manifests, dev) for p in self.model.frontend.problems(m)]
+        fastest = max(task.data.perturb.speed, default=1.0)
+        problems = [p for m in mixture.manifests for p in self.model.frontend.problems(m, fastest)]
+        problems += self.model.frontend.problems(dev)
         if problems:
             raise ManifestError("\n".join(problems))
         self.plan = mixture.plan(task.data, task.run)
-        self.steps = task.run.steps or max(1, self.plan.steps_before(math.ceil(task.run.epochs)))
+        self.steps = task.run.steps or self._steps_of(task.run.epochs)
         self.batches = TrainingBatches(mixture, self.plan, self.model.frontend, task.data.perturb, task.run.seed)
         self.dev = Dev(dev, self.model.frontend, task, here)
         self.precision = choose_precision(task.run.precision, here.device)
@@ -142,6 +146,11 @@ class _Training:
         self.mixture = mixture
         self.machine_changes: list[str] = []
 
+    def _steps_of(self, epochs: float) -> int:
+        whole, part = divmod(epochs, 1)
+        before, after = self.plan.steps_before(int(whole)), self.plan.steps_before(math.ceil(epochs))
+        return max(1, before + round(part * (after - before)))
+
     def run(self) -> Result:
         first = self._resume()
         log = TrainingLog(self.out, self.here, first, self.steps)
@@ -159,8 +168,9 @@ class _Training:
     def _loop(self, first: int, log: TrainingLog) -> Result:
         run, done = self.task.run, first
         window = _Window()
-        if self._stopped_early():
-            return self._finish(done, "stopped early")
+        if reason := self._ended(first):
+            killed_before_last = self.here.any(self.here.first and not (self.out / LAST).is_dir())
+            return self._finish(done, reason) if killed_before_last else self._result(done, reason)
         for share in shares(self.batches, first, self.steps, self.task.data, self.here):
             window.add(self._step(share, log))
             done = share.step + 1
@@ -181,8 +191,8 @@ class _Training:
                 return self._result(done, "terminated")
             if stop:
                 log.say(f"no better dev {run.best_by} in {run.patience} evaluations: stopped at step {done}")
-                return self._finish(done, "stopped early")
-        return self._finish(done, "finished")
+                break
+        return self._finish(done, self._ended(done))
 
     def _step(self, share: Share, log: TrainingLog) -> dict[str, float]:
         """One update of the weights. Returns sums over this rank: loss, tokens, seconds; and the gradient norm."""
@@ -214,6 +224,8 @@ class _Training:
         norm = self._update(step, failed, log)
         seconds = sum(b.seconds for b in share.batches) * share.weight
         padded = sum(b.inputs["input_values"].numel() for b in share.batches) * share.weight / self.model.frontend.rate
+        if not math.isfinite(norm):  # the weights did not see this step
+            loss_sum = mine = 0.0
         return {"loss": loss_sum, "tokens": mine, "seconds": seconds, "padded": padded, "grad_norm": norm}
 
     def _update(self, step: int, failed: list[str], log: TrainingLog) -> float:
@@ -226,12 +238,13 @@ class _Training:
         # Every rank holds the same gradients, so all agree; the names are of the rank that has them.
         if math.isfinite(norm):
             self.scaler.step(self.optimiser)
-        elif not self.scaler.is_enabled() or self.here.any(bool(failed)):
+            for adaptation in self.task.adapt:
+                adaptation.after_step(self.model, step)
+        # An overflow while the loss is scaled up (fp16) is no fault of the examples: the scale goes down.
+        elif self.scaler.get_scale() <= 1 or self.here.any(bool(failed)):
             self._skip(step, failed, log)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
-        for adaptation in self.task.adapt:
-            adaptation.after_step(self.model, step)
         return norm
 
     def _skip(self, step: int, failed: list[str], log: TrainingLog) -> None:
@@ -269,6 +282,12 @@ class _Training:
     def _stopped_early(self) -> bool:
         return 0 < self.task.run.patience <= self.state.bad_evaluations
 
+    def _ended(self, done: int) -> str:
+        """Why training is over after so many steps; empty when it is not."""
+        if self._stopped_early():
+            return "stopped early"
+        return "finished" if done >= self.steps else ""
+
     def _write_model(self, name: str) -> None:
         if self.here.first:
             checkpoint.write_folder(self.out / name, self.model.save)
@@ -281,7 +300,7 @@ class _Training:
                 "state": vars(self.state),
                 "scaler": self.scaler.state_dict(),
                 "fingerprint": self.fingerprint,
-                "machine": resume.machine(self.here),
+                "machine": resume.machine(self.here, self.precision),
             }
             weights = self.model.state_dict() | {
                 f"adapt.{i}.{name}": tensor
@@ -305,13 +324,15 @@ class _Training:
                 (self.out / "task.json").write_text(json.dumps(self.fingerprint["task"], indent=1, ensure_ascii=False) + "\n")
             return 0
         weights, optimiser, saved = checkpoint.load_state(found[-1])
-        self.machine_changes = resume.compare(found[-1], saved, self.fingerprint, resume.machine(self.here))
+        self.machine_changes = resume.compare(
+            found[-1], saved, self.fingerprint, resume.machine(self.here, self.precision)
+        )
         for i, adaptation in enumerate(self.task.adapt):
             prefix = f"adapt.{i}."
             adaptation.load_state({n.removeprefix(prefix): weights.pop(n) for n in list(weights) if n.startswith(prefix)})
         self.model.load_state_dict(weights)
         self.optimiser.load_state_dict(optimiser)
-        if self.scaler.is_enabled():
+        if self.scaler.is_enabled() and saved["scaler"]:  # empty when the run began in another precision
             self.scaler.load_state_dict(saved["scaler"])
         self.state = State(**saved["state"])
         return saved["step"]
@@ -320,14 +341,18 @@ class _Training:
         """Say what is about to happen, with the figures that were derived."""
         seconds, batches = self.mixture.seconds, self.plan.epoch(0)
         parameters = sum(p.numel() for p in self.model.parameters())
-        for line in (*self.mixture.left_out, *self.machine_changes):
+        for line in (*self.left_out, *self.machine_changes):
             log.say(line)
+        if reason := self._ended(first):
+            todo = f"{reason} at step {first}: nothing is left to do"
+        else:
+            todo = f"going on from step {first} of {self.steps}" if first else f"training {self.steps} steps"
         log.say(
             f"{self.task.model}: {parameters / 1e6:.1f} M parameters, vocabulary of {len(self.model.frontend.vocabulary.ids)}\n"
             f"train: {len(seconds)} examples, {seconds.sum() / 3600:.2f} h; an epoch has {len(batches)} batches,"
             f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, seconds):.1f} % real samples\n"
             f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"
-            + (f"going on from step {first} of {self.steps}" if first else f"training {self.steps} steps")
+            f"{todo}"
         )
 
     def _finish(self, done: int, reason: str) -> Result:

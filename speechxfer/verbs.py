@@ -6,13 +6,13 @@
     RUN/verdict.json, verdict.xml, verdict.md  what the gate said: for programs, CI systems and people
 """
 
-import json
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechxfer.errors import CheckpointError, ConfigError, ScoreError
-from speechxfer.task import Task
+from speechxfer.task import Run, Task
 
 if TYPE_CHECKING:
     from speechxfer.gate import Verdict
@@ -22,12 +22,27 @@ SETS = ("test", "retain")
 STAGES = ("before", "after")
 
 
+def check(task: Task) -> None:
+    """Raise, before hours of training, what predicting, scoring and judging would raise after them."""
+    from speechxfer import gate
+    from speechxfer.data import read_speech
+    from speechxfer.score import METRICS
+
+    unknown = [name for name in task.metrics if name not in METRICS]
+    if unknown or not task.metrics:
+        raise ConfigError(f"metrics is {', '.join(task.metrics) or 'empty'}; expected some of {', '.join(METRICS)}")
+    gate.judge({}, task.require)
+    for name in sets(task):
+        read_speech(task.manifest(name))
+
+
 def train_run(task: Task, run: Path) -> None:
     """Train, or go on training."""
     from speechxfer.train import train
 
     result = train(task, run)
-    print(f"{result.reason} at step {result.steps}; best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}")
+    best = f"best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}"
+    print(f"{result.reason} at step {result.steps}; {best}")
     if result.reason == "terminated":
         raise SystemExit(143)  # 128 + SIGTERM, as shells and schedulers write it
 
@@ -49,7 +64,12 @@ def predict_run(task: Task, run: Path) -> None:
             for name in sets(task):
                 out = run / stage / f"{name}.predictions.jsonl"
                 print(f"{stage}: {name} -> {out}")
-                predict(checkpoint, task.manifest(name), out, data=task.data)
+                predict(checkpoint, task.manifest(name), out, data=task.data, run=in_float32(task.run))
+
+
+def in_float32(run: Run) -> Run:
+    """Whatever training ran in, the predictions that people decide on do not hang on a machine's bf16."""
+    return dataclasses.replace(run, precision="fp32")
 
 
 def score_run(task: Task, run: Path) -> None:
@@ -85,9 +105,9 @@ def write_verdict(folder: Path, verdict: "Verdict") -> None:
     from speechxfer import gate
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=1, ensure_ascii=False) + "\n")
-    (folder / "verdict.xml").write_text(gate.junit(verdict))
-    (folder / "verdict.md").write_text(gate.markdown(verdict))
+    (folder / "verdict.json").write_text(verdict.to_json() + "\n", encoding="utf-8")
+    (folder / "verdict.xml").write_text(gate.junit(verdict), encoding="utf-8")
+    (folder / "verdict.md").write_text(gate.markdown(verdict), encoding="utf-8")
 
 
 def sets(task: Task) -> list[str]:
@@ -99,8 +119,10 @@ def sets(task: Task) -> list[str]:
 
 
 def stages_and_sets(task: Task) -> Iterator[tuple[str, str]]:
+    """All that may have been predicted and scored; of a task that names no set, whatever the run has."""
+    names = [name for name in SETS if getattr(task, name)] or SETS
     for stage in STAGES:
-        for name in sets(task):
+        for name in names:
             yield stage, name
 
 

@@ -1,15 +1,14 @@
 """Pre-train the small recogniser that the demo starts from, on synthetic American voices.
 
-    python tasks/pretrain_ctc.py train --out runs/pretrain
+    python tasks/pretrain_ctc.py run --out runs/pretrain
 
-writes about 30 hours of espeak-ng speech (3.5 GB, minutes) into runs/pretrain-data, then trains a 5.6 M parameter
-wav2vec2 from random weights.
+writes 30 hours of espeak-ng speech (3.5 GB) into runs/pretrain-data, then trains a 5.6 M parameter wav2vec2 from random
+weights. The run resumes where it was stopped.
 """
 
 from pathlib import Path
 
-from speechxfer.cli import main
-from speechxfer.task import Data, Optim, Run, Task
+from speechxfer import Data, Optim, Run, Task, main
 
 DATA = Path("runs/pretrain-data")
 
@@ -25,50 +24,16 @@ TASK = Task(
     require={"wer": "<= 0.08"},
 )
 
-# wav2vec2 in the layout of the "large" checkpoints, only narrower: layer norms throughout, so that padding is masked
-# exactly, and the kernels, strides and positional convolution that CTranslate2 expects.
-ARCHITECTURE = dict(
-    hidden_size=256,
-    num_hidden_layers=6,
-    num_attention_heads=4,
-    intermediate_size=1024,
-    conv_dim=(32, 48, 64, 96, 128, 192, 256),
-    conv_bias=True,
-    feat_extract_norm="layer",
-    do_stable_layer_norm=True,
-    num_conv_pos_embeddings=128,
-    num_conv_pos_embedding_groups=16,
-    hidden_dropout=0.05,
-    attention_dropout=0.05,
-    activation_dropout=0.05,
-    feat_proj_dropout=0.0,
-    final_dropout=0.05,
-    layerdrop=0.0,
-    mask_time_prob=0.05,
-    mask_time_length=8,
-    mask_feature_prob=0.0,
-)
-
 
 def prepare() -> None:
     """Write the corpus and the random checkpoint, where they are missing."""
+    from speechxfer.demo.architecture import write_random
     from speechxfer.demo.corpus import CorpusSpec, write_corpus
 
     write_corpus(DATA, CorpusSpec("american", "train", minutes=1800, speakers=200, container="wav"))
     write_corpus(DATA, CorpusSpec("american", "dev", minutes=12))
     write_corpus(DATA, CorpusSpec("american", "test", minutes=20))
-    write_random(DATA / "random", seed=1)
-
-
-def write_random(folder: Path, seed: int) -> None:
-    """The architecture with random weights and no head: a checkpoint like a self-supervised one."""
-    if folder.exists():
-        return
-    import torch
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    torch.manual_seed(seed)
-    Wav2Vec2Model(Wav2Vec2Config(**ARCHITECTURE)).save_pretrained(folder)
+    write_random(DATA / "random")
 
 
 if __name__ == "__main__":

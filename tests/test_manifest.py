@@ -1,9 +1,11 @@
 import csv
 import json
+import os
 import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -28,7 +30,8 @@ ROWS = [
 
 
 def lines(path, *rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), encoding="utf-8")
+    rows = (row if isinstance(row, str) else json.dumps(row) for row in rows)
+    path.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -36,7 +39,7 @@ def problems(path, **kwargs):
     """The messages, without the folder."""
     with pytest.raises(ManifestError) as caught:
         read_manifest(path, **kwargs)
-    return str(caught.value).replace(f"{Path(path).parent}/", "").splitlines()
+    return str(caught.value).replace(f"{os.path.dirname(path)}/", "").splitlines()
 
 
 def refuse(table, taken):
@@ -46,9 +49,7 @@ def refuse(table, taken):
 def test_every_field_arrives(tmp_path):
     manifest = read_manifest(lines(tmp_path / "m.jsonl", *ROWS))
     a, b, c = manifest
-    assert a == Example(
-        "a", "hello", tmp_path / "clips/a.wav", seconds=1.5, group={"accent": "scottish", "take": "2"}
-    )
+    assert a == Example("a", "hello", tmp_path / "clips/a.wav", seconds=1.5, group={"accent": "scottish", "take": "2"})
     assert b == Example("b", "नमस्ते", Path("/far/b.wav"), start=2.0, end=3.5, channel=1, seconds=1.5, lang="hi")
     assert c == Example("c", "", source="guten Tag", group={"speaker": "f03"})
     assert [manifest[i] for i in range(-3, 3)] == [a, b, c, a, b, c]
@@ -59,16 +60,16 @@ def test_every_field_arrives(tmp_path):
 
 
 def test_names_of_other_toolkits_are_understood_and_said_once(tmp_path, capsys):
-    rows = [{"audio_filepath": "x/a.wav", "duration": 2, "offset": 1.5, "transcript": "t", "language": "en", "spk": 7, "zz": 1}]
-    path = lines(tmp_path / "nemo.json", *rows)
+    row = {"audio_filepath": "x/a.wav", "duration": 2, "offset": 1.5, "transcript": "t"}
+    path = lines(tmp_path / "nemo.json", row | {"language": "en", "spk": 7, "zz": 1})
     (example,) = read_manifest(path)
     assert (example.start, example.end, example.seconds) == (1.5, 3.5, 2.0)
     assert (example.text, example.lang, example.group) == ("t", "en", {"speaker": "7"})
     assert example.id == "x/a@1.5"
     read_manifest(path)
     (said,) = capsys.readouterr().err.splitlines()
-    for part in ("audio_filepath as audio", "duration as seconds", "offset as start", "spk as group.speaker", "ignores zz"):
-        assert part in said
+    assert "audio_filepath as audio" in said and "duration as seconds" in said and "offset as start" in said
+    assert "spk as group.speaker" in said and said.endswith("ignores zz")
     read_manifest(lines(tmp_path / "plain.jsonl", *ROWS))
     assert capsys.readouterr().err == ""
 
@@ -119,8 +120,8 @@ def test_common_voice_as_it_comes(tmp_path, capsys):
 def test_csv_with_quotes_newlines_and_numbers(tmp_path):
     path = tmp_path / "m.csv"
     with path.open("w", newline="") as file:
-        out = csv.writer(file)
-        out.writerows([["path", "text", "seconds", "channel"], ["a.wav", 'he said "no",\nthen yes', 2, ""], ["b.wav", "null", "1e0", 1]])
+        rows = [["a.wav", 'he said "no",\nthen yes', 2, ""], ["b.wav", "null", "1e0", 1]]
+        csv.writer(file).writerows([["path", "text", "seconds", "channel"], *rows])
     a, b = manifest = read_manifest(path)
     assert (a.text, a.seconds, a.channel) == ('he said "no",\nthen yes', 2.0, None)
     assert (b.text, b.seconds, b.channel) == ("null", 1.0, 1)
@@ -129,8 +130,8 @@ def test_csv_with_quotes_newlines_and_numbers(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
 def test_bad_cells(tmp_path, suffix):
-    rows = [["audio", "text", "seconds"], ["a.wav", "x", "soon"], ["b.wav", "x"], ["c.wav", "", "2"], ["audio", "text", "seconds"]]
-    path = lines(tmp_path / f"m.{suffix}", *(("," if suffix == "csv" else "\t").join(row) for row in rows))
+    rows = "audio text seconds", "a.wav x soon", "b.wav x", "c.wav  2", "audio text seconds"
+    path = lines(tmp_path / f"m.{suffix}", *(row.replace(" ", "," if suffix == "csv" else "\t") for row in rows))
     assert problems(path, require=["text"]) == [
         f'm.{suffix}:2: seconds is "soon"; expected a number',
         f'm.{suffix}:5: seconds is "seconds"; expected a number',  # a header in the middle is not skipped
@@ -209,7 +210,7 @@ def test_many_problems_of_a_kind_are_counted(tmp_path):
         ("m.csv", b"path,text\na,\xe9t\xe9\n", "m.csv:2: invalid continuation byte at byte 2; expected UTF-8"),
         ("m.txt", b"x", "m.txt: unknown ending '.txt'; expected one of .jsonl, .json, .csv, .tsv, .parquet"),
         ("m.parquet", b"PAR1", "m.parquet: .*; expected Parquet"),
-        ("m.jsonl", b'{"wave": "a", "txt": "b"}\n', "m.jsonl:1: neither audio nor source here nor in any row; expected audio or audio_filepath or "),
+        ("m.jsonl", b'{"wave": "a"}\n', "m.jsonl:1: neither audio nor source here nor in any row; expected audio or "),
     ],
 )
 def test_files_that_are_no_manifests(tmp_path, name, content, expected):
@@ -319,16 +320,17 @@ def test_written_manifests_read_back_the_same_on_both_paths_and_in_parquet(tmp_p
         examples.append(Example(id=f"u{i}", audio=audio, start=start, end=end, seconds=seconds, words=words, **values))
     write_manifest(tmp_path / "m.jsonl", examples)
     manifest = read_manifest(tmp_path / "m.jsonl")
-    assert list(manifest) == examples
+    read = [replace(example, audio=Path(os.path.normpath(example.audio))) for example in manifest]
+    assert read == examples
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_module, "cast", refuse)
         row_by_row = read_manifest(tmp_path / "m.jsonl")
-    rows = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "m.jsonl").read_bytes().splitlines()]
     columns = {key: [row.get(key) for row in rows] for row in rows for key in row}
     pa.parquet.write_table(pa.table(columns), tmp_path / "m.parquet")
     parquet = read_manifest(tmp_path / "m.parquet")
-    assert list(row_by_row) == list(parquet) == examples
+    assert list(row_by_row) == list(parquet) == list(manifest)
     assert row_by_row.sha256 == parquet.sha256 == manifest.sha256
 
 
@@ -347,15 +349,15 @@ def test_write_is_whole_or_not_at_all(tmp_path):
 
 
 def test_types_that_arrow_guesses_do_not_change_a_text(tmp_path):
-    rows = [{"id": i, "source": "2020-01-01 10:00:00", "text": "2020-01-01T10:00:00", "age": a} for i, a in ((1, 7), (2, "x"))]
-    one, two = read_manifest(lines(tmp_path / "m.jsonl", *rows))
+    row = {"source": "2020-01-01 10:00:00", "text": "2020-01-01T10:00:00"}
+    one, two = read_manifest(lines(tmp_path / "m.jsonl", row | {"id": 1, "age": 7}, row | {"id": 2, "age": "x"}))
     assert (one.id, one.source, one.text) == ("1", "2020-01-01 10:00:00", "2020-01-01T10:00:00")
     assert (one.group, two.group) == ({"age": "7"}, {"age": "x"})
 
 
 def test_words_as_lists_and_a_column_called_line(tmp_path):
-    rows = [{"audio": "a.wav", "text": "x y", "line": 9, "words": [["x", 0, 0.5], {"word": "y", "start": 0.5, "end": 1}]}]
-    manifest = read_manifest(lines(tmp_path / "m.jsonl", "", *rows))
+    row = {"audio": "a.wav", "line": 9, "words": [["x", 0, 0.5], {"word": "y", "start": 0.5, "end": 1}]}
+    manifest = read_manifest(lines(tmp_path / "m.jsonl", "", row))
     assert manifest[0].words == (("x", 0.0, 0.5), ("y", 0.5, 1.0))
     assert manifest.where(0).endswith("m.jsonl:2")
 
@@ -367,12 +369,24 @@ def test_the_hash_is_of_the_content(tmp_path):
     assert read_manifest(lines(tmp_path / "other/n.jsonl", "", *reordered)).sha256 == first
     code = f"from speechxfer.manifest import read_manifest; print(read_manifest({str(tmp_path / 'm.jsonl')!r}).sha256)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == first
-    for i, key, value in [(0, "text", "hellp"), (0, "seconds", 1.6), (2, "group", {"speaker": "f04"}), (1, "channel", 0)]:
+    changes = [(0, "text", "hellp"), (0, "seconds", 1.6), (2, "group", {"speaker": "f04"}), (1, "channel", 0)]
+    for i, key, value in changes:
         rows = [row | {key: value} if j == i else row for j, row in enumerate(ROWS)]
         assert read_manifest(lines(tmp_path / "m.jsonl", *rows)).sha256 != first
     # what one row loses the next must not win: "ab" + "c" is not "a" + "bc"
-    pairs = [[{"id": "1", "source": x, "text": "t"}, {"id": "2", "source": y, "text": "t"}] for x, y in (("ab", "c"), ("a", "bc"))]
-    assert len({read_manifest(lines(tmp_path / "m.jsonl", *pair)).sha256 for pair in pairs}) == 2
+    for i, sources in enumerate([("ab", "c"), ("a", "bc")]):
+        lines(tmp_path / f"{i}.jsonl", *({"source": source, "text": "t"} for source in sources))
+    assert read_manifest(tmp_path / "0.jsonl").sha256 != read_manifest(tmp_path / "1.jsonl").sha256
+
+
+@pytest.mark.parametrize("form, blank", [("jsonl", "\n"), ("jsonl", " \r\n"), ("tsv", "\n")])
+def test_places_count_blank_lines(tmp_path, form, blank):
+    rows = [f'{{"audio": "{i}.wav"}}\n' if form == "jsonl" else f"{i}.wav\tx\n" for i in range(3)]
+    header = "" if form == "jsonl" else "path\ttext\n"
+    path = tmp_path / f"m.{form}"
+    path.write_text(header + rows[0] + blank + rows[1] + blank + blank + rows[2])
+    manifest, first = read_manifest(path), 1 + bool(header)
+    assert [manifest.where(i) for i in range(3)] == [f"{path}:{first + offset}" for offset in (0, 2, 5)]
 
 
 def test_a_manifest_crosses_to_worker_processes(tmp_path):
@@ -380,34 +394,34 @@ def test_a_manifest_crosses_to_worker_processes(tmp_path):
     assert list(pickle.loads(pickle.dumps(manifest))) == list(manifest)
 
 
-def test_datasets_as_objects_and_folders(tmp_path, capsys):
-    features = datasets.Features(
-        {
-            "audio": datasets.Audio(sampling_rate=16_000),
-            "sentence": datasets.Value("large_string"),
-            "gender": datasets.ClassLabel(names=["female", "male"]),
-            "id": datasets.Value("int64"),
-        }
-    )
-    rows = {"audio": ["/x/a.wav", "/x/b.wav", "/x/c.wav"], "sentence": ["a", "b", "c"], "gender": [1, 0, 1], "id": [1, 2, 3]}
-    dataset = datasets.Dataset.from_dict(rows, features=features).select([2, 0])
+def test_datasets_as_objects_and_folders(tmp_path):
+    columns = {
+        "audio": pa.array([{"bytes": None, "path": f"/x/{name}.wav"} for name in "abc"]),
+        "sentence": pa.array(["a", "b", "c"], pa.large_string()),
+        "gender": pa.array([1, 0, 1]),
+        "id": pa.array([1, 2, 3]),
+    }
+    dataset = datasets.Dataset(pa.table(columns)).cast_column("audio", datasets.Audio(sampling_rate=16_000))
+    dataset = dataset.cast_column("gender", datasets.ClassLabel(names=["female", "male"])).select([2, 0])
     expected = [
         Example("3", "c", Path("/x/c.wav"), group={"gender": "male"}),
         Example("1", "a", Path("/x/a.wav"), group={"gender": "male"}),
     ]
     manifest = read_manifest(dataset)
     assert list(manifest) == expected
-    assert manifest.where(1) == "dataset:all:2"
-    dataset.save_to_disk(tmp_path / "one")
-    assert list(read_manifest(tmp_path / "one")) == expected
-    datasets.DatasetDict(dev=dataset, test=dataset.select([0])).save_to_disk(tmp_path / "two")
-    assert list(read_manifest(f"{tmp_path}/two:test")) == expected[:1]
-    assert problems(f"{tmp_path}/two") == ["two: several splits; expected one of two:dev, " + f"{tmp_path}/two:test"]
-    assert "no split 'tset'" in problems(f"{tmp_path}/two:tset")[0]
+    assert manifest.where(1) == "dataset:2"
     with pytest.raises(ManifestError, match="found IterableDataset; expected a path or a datasets.Dataset"):
         read_manifest(dataset.to_iterable_dataset())
     with pytest.raises(ManifestError, match="found DatasetDict; expected"):
         read_manifest(datasets.DatasetDict(dev=dataset))
+
+    pairs = datasets.Dataset(pa.table({"src": ["q", "r"], "target": ["s", "t"]}))
+    pairs.save_to_disk(tmp_path / "one")
+    assert list(read_manifest(tmp_path / "one")) == [Example("1", "s", source="q"), Example("2", "t", source="r")]
+    datasets.DatasetDict(dev=pairs, test=pairs.select([1])).save_to_disk(tmp_path / "two")
+    assert list(read_manifest(f"{tmp_path}/two:test")) == [Example("1", "t", source="r")]
+    assert problems(f"{tmp_path}/two") == ["two: several splits; expected one of two:dev, two:test"]
+    assert problems(f"{tmp_path}/two:tset") == ["two:tset: no split 'tset'; expected one of two:dev, two:test"]
 
 
 def test_audio_held_as_bytes_is_refused_and_can_be_unpacked(tmp_path):
@@ -416,12 +430,18 @@ def test_audio_held_as_bytes_is_refused_and_can_be_unpacked(tmp_path):
     audio = pa.array([{"bytes": content, "path": "x.flac"}, {"bytes": None, "path": str(tmp_path / "a.flac")}])
     table = pa.table({"audio": audio, "text": ["x", "y"]})
     pa.parquet.write_table(table, tmp_path / "m.parquet")
-    assert "column audio holds the audio itself; expected the path of a file" in problems(tmp_path / "m.parquet")[0]
     dataset = datasets.Dataset(table).cast_column("audio", datasets.Audio())
-    manifest = read_manifest(unpack_audio(dataset, tmp_path / "unpacked"))
-    assert [example.audio for example in manifest] == [tmp_path / "unpacked/00000000.flac", tmp_path / "a.flac"]
-    assert manifest[0].audio.read_bytes() == content
-    np.testing.assert_allclose(manifest.seconds, 0.1)
+    dataset.save_to_disk(tmp_path / "saved")  # puts the second file's bytes in as well
+    sources = [(tmp_path / "m.parquet", "../a.flac"), (dataset, "../a.flac"), (tmp_path / "saved", "00000001.flac")]
+    for i, (source, second) in enumerate(sources):
+        with pytest.raises(ManifestError, match="column audio holds the audio itself.*\n.*unpack_audio"):
+            read_manifest(source)
+        folder = tmp_path / str(i)
+        manifest = unpack_audio(source, folder)
+        assert [example.audio for example in manifest] == [folder / "00000000.flac", folder / second]
+        assert [example.text for example in manifest] == ["x", "y"]
+        assert {example.audio.read_bytes() for example in manifest} == {content}
+        np.testing.assert_allclose(manifest.seconds, 0.1)
 
 
 def test_importing_and_reading_loads_no_torch_and_no_cache(tmp_path):

@@ -1,1 +1,5 @@
-"""The embedded default: a sentence grammar, synthetic speakers, the corpus made of both, and small checkpoints."""
+"""The embedded default: a grammar, synthetic voices, and the checkpoint that the project trained itself on them."""
+
+from pathlib import Path
+
+CHECKPOINT = Path(__file__).parent / "checkpoints" / "ctc-american"

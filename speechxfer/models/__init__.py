@@ -1,8 +1,10 @@
 """Model families. `load` takes a folder or a hub name and returns the model that its config.json names."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from speechxfer.errors import CheckpointError
 from speechxfer.models.ctc import Ctc, load_ctc
@@ -38,11 +40,15 @@ def load_checkpoint(
     texts: Iterable[str] | None = None,
     vocabulary: str = "keep",
     normaliser: str | None = None,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Ctc:
-    """The float32 model of a folder or hub name, on the CPU. See `load_ctc` for texts and vocabulary."""
+    """The float32 model of a folder or hub name, on the CPU. See `load_ctc` for the arguments."""
     folder = resolve(checkpoint)
-    kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    try:
+        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    except ValueError as error:
+        raise CheckpointError(f"{folder}/config.json: not JSON ({error}); is the file cut short?") from error
     if kind not in FAMILIES:
         raise CheckpointError(f"{folder}: model_type {kind!r}; expected one of {', '.join(FAMILIES)}")
-    return FAMILIES[kind](folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser)
+    return FAMILIES[kind](folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser, changes=changes)
 

@@ -63,8 +63,11 @@ class Frontend(Protocol):
     def collate(self, items: Sequence[Any]) -> Batch:
         """Pad items into a batch."""
 
-    def problems(self, manifest: Manifest) -> list[str]:
-        """What in this manifest the model cannot be trained on, as `file:line: what, expected, how to mend`."""
+    def problems(self, manifest: Manifest, speed: float = 1.0) -> list[str]:
+        """What in this manifest the model cannot be trained on, as `file:line: what, expected, how to mend`.
+
+        `speed` is the highest factor by which perturbation will shorten the audio.
+        """
 
 
 class Model(Protocol):

@@ -85,8 +85,11 @@ class CtcFrontend:
             seconds=float(lengths.sum()) / self.rate,
         )
 
-    def problems(self, manifest: Manifest) -> list[str]:
-        """Texts that these frames or this vocabulary cannot carry, each by file:line."""
+    def problems(self, manifest: Manifest, speed: float = 1.0) -> list[str]:
+        """Texts that these frames or this vocabulary cannot carry, each by file:line.
+
+        `speed` is the highest factor by which perturbation will shorten the audio.
+        """
         problems, unknown, first_seen = [], Counter(), {}
         for index, (written, seconds) in enumerate(zip(manifest.texts(), manifest.seconds, strict=True)):
             normalised = text.normalise(self.normaliser, written)
@@ -98,7 +101,7 @@ class CtcFrontend:
             if not labels and not missing:
                 problems.append(f"{manifest.where(index)}: the text {written!r} is empty after normaliser {self.normaliser}")
                 continue
-            frames, needed = self.frames(round(seconds * self.rate)), frames_needed(labels)
+            frames, needed = self.frames(round(seconds / speed * self.rate)), frames_needed(labels)
             if needed > frames:
                 problems.append(
                     f"{manifest.where(index)}: {len(labels)} labels need {needed} frames (with a blank between equal"

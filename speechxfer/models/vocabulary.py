@@ -41,9 +41,13 @@ class Vocabulary:
         return {i: token for token, i in self.ids.items()}
 
     @cached_property
+    def _characters(self) -> dict[str, int]:
+        return {t: i for t, i in self.ids.items() if t not in self.specials and t != self.delimiter}
+
+    @cached_property
     def _written(self) -> dict[str, int]:
         """Character sequences of a text -> id, in the vocabulary's case and in the other one where it is free."""
-        own = {t: i for t, i in self.ids.items() if t not in self.specials and t != self.delimiter}
+        own = self._characters
         other = {t.swapcase(): i for t, i in own.items() if len(t.swapcase()) == len(t)}
         return {**other, **own, " ": self.ids[self.delimiter]}
 
@@ -61,8 +65,8 @@ class Vocabulary:
         return [m for m in self._pattern.findall(text) if m not in self._written]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids that are collapsed already; blanks and special tokens are left out."""
-        tokens = (self.tokens[int(i)] for i in ids if int(i) != self.blank)
+        """The text of ids that are collapsed already; blanks, special tokens and ids without a token are left out."""
+        tokens = (self.tokens[int(i)] for i in ids if int(i) in self.tokens)
         written = (" " if t == self.delimiter else t for t in tokens if t not in self.specials)
         return " ".join("".join(written).split())
 
@@ -80,24 +84,41 @@ class Vocabulary:
         return cls({token: i for i, token in enumerate([*SPECIALS.values(), DELIMITER, *characters])})
 
     def extended(self, texts: Iterable[str]) -> "Vocabulary":
-        """This vocabulary with the characters that the texts need added at the end."""
+        """This vocabulary with the characters that the texts need added at the end.
+
+        Raises ConfigError when they contain a character that is the delimiter or a special token.
+        """
         new = Counter()
         for text in texts:
             new.update(c for c in self.unknown(unicodedata.normalize("NFC", text)) if not c.isspace())
+        taken = sorted(new.keys() & self.ids.keys())
+        if taken:
+            raise ConfigError(f"the training text contains {taken[0]!r}, a special token here; normalise it away")
         first = max(self.ids.values()) + 1
         added = {c: first + i for i, (c, _) in enumerate(sorted(new.items(), key=lambda item: (-item[1], item[0])))}
         return replace(self, ids={**self.ids, **added})
 
+    def counterparts(self, other: "Vocabulary") -> dict[int, int]:
+        """id here -> id in `other`, of what both have: characters (in either case), the delimiter, special tokens."""
+        roles = {
+            self.ids[token]: other.ids[other.roles[role]]
+            for role, token in self.roles.items()
+            if token in self.ids and other.roles.get(role) in other.ids
+        }
+        written = {i: other._written[token] for token, i in self._characters.items() if token in other._written}
+        return roles | written | {self.ids[self.delimiter]: other.ids[other.delimiter]}
+
     @classmethod
-    def from_folder(cls, folder: Path, config_blank: int) -> "Vocabulary | None":
+    def from_folder(cls, folder: Path, config_blank: int, rows: int) -> "Vocabulary | None":
         """The vocabulary of a checkpoint folder; None for one without a tokenizer (self-supervised).
 
-        Raises CheckpointError when blank or word delimiter cannot be what the weights were trained with.
+        config_blank, rows: pad_token_id and vocab_size of its config.json. Raises CheckpointError when the
+        vocabulary, its blank or its word delimiter cannot be what the weights were trained with.
         """
         vocab_file = folder / "vocab.json"
         if not vocab_file.is_file():
             return None
-        ids = json.loads(vocab_file.read_text(encoding="utf-8"))
+        ids = _read(vocab_file)
         if any(isinstance(value, dict) for value in ids.values()):
             raise CheckpointError(
                 f"{vocab_file}: holds one vocabulary per language ({', '.join(list(ids)[:5])}, ...);"
@@ -106,17 +127,22 @@ class Vocabulary:
         settings = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / name).is_file():
-                settings.update(json.loads((folder / name).read_text(encoding="utf-8")))
+                settings.update(_read(folder / name))
 
         def token(key: str, default: str) -> str:
             value = settings.get(key) or default
             return value["content"] if isinstance(value, dict) else value
 
         roles = {key: token(key, default) for key, default in SPECIALS.items()}
-        # Special tokens that the tokenizer adds behind vocab.json have their ids here.
-        for added_id, added in settings.get("added_tokens_decoder", {}).items():
-            if added["content"] in roles.values():
-                ids.setdefault(added["content"], int(added_id))
+        last = max((t for t in ids if t not in roles.values()), key=ids.get, default=None)
+        if last is not None and ids[last] >= rows:
+            raise CheckpointError(f"{vocab_file}: {last!r} has id {ids[last]}, but the head has {rows} rows")
+        # Tokens that the tokenizer adds behind vocab.json have their ids here (before transformers 4.34: in a file of
+        # their own). Some, mostly sentence ends, have no row in the head: the model cannot write them.
+        added = {token["content"]: int(i) for i, token in settings.get("added_tokens_decoder", {}).items()}
+        if (folder / "added_tokens.json").is_file():
+            added |= _read(folder / "added_tokens.json")
+        ids = {token: i for token, i in (added | ids).items() if i < rows}
         pad, delimiter = roles["pad_token"], token("word_delimiter_token", DELIMITER)
         if pad not in ids:
             raise CheckpointError(f"{vocab_file}: has no padding token {pad!r}, which is the CTC blank")
@@ -140,6 +166,13 @@ class Vocabulary:
         vocab_file.write_text(json.dumps(self.ids, ensure_ascii=False, indent=1), encoding="utf-8")
         roles = {key: self.roles.get(key) for key in SPECIALS}
         Wav2Vec2CTCTokenizer(str(vocab_file), word_delimiter_token=self.delimiter, **roles).save_pretrained(folder)
+
+
+def _read(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file}: not JSON ({error}); is the file cut short?") from error
 
 
 def frames_needed(ids: Sequence[int]) -> int:

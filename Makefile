@@ -1,0 +1,28 @@
+# Each target makes .venv itself when it is missing, with the versions that the tests passed with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test soak bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/python tasks/accent_ctc.py run --out runs/demo
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q
+
+soak: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m soak
+
+bench: $(VENV)/installed
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "speechxfer needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

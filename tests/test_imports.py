@@ -1,0 +1,144 @@
+"""What loads what: the floors know nobody above them, and what needs no model loads no torch."""
+
+import ast
+import graphlib
+import importlib
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import speechxfer
+
+PACKAGE = Path(speechxfer.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
+FLOORS = {
+    "errors": set(),
+    "text": {"errors"},
+    "audio": {"errors"},
+    "plan": {"errors"},
+    "perturb": {"errors", "audio"},
+    "prediction": {"errors"},
+    "interval": set(),
+}
+VERBS = {"train", "evaluate", "resume", "progress", "predict", "score", "gate", "report", "export", "recogniser"}
+TOP = {"verbs", "cli"}
+
+
+def imports(path: Path, *, late: bool) -> set[str]:
+    """Names imported by a file, as `speechxfer.x.y` or `torch`; with `late` also in functions, never for types only."""
+    found, waiting = set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not late:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def ours(path: Path, *, late: bool = True) -> set[str]:
+    """The package's modules among them."""
+    return {name.removeprefix("speechxfer.") for name in imports(path, late=late)} & MODULES.keys()
+
+
+def reached(start: str) -> set[str]:
+    """Modules that this one may load, at once or later, through others too."""
+    seen, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += ours(MODULES[name])
+    return seen
+
+
+def test_the_search_sees_imports():
+    assert ours(MODULES["cli"], late=False) >= {"errors", "task", "adapt.freeze"}
+    assert "verbs" in ours(MODULES["cli"]) - ours(MODULES["cli"], late=False)
+    assert "models.base" not in ours(MODULES["adapt"])  # for types only
+    assert "torch" in imports(MODULES["train"], late=False)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_floors_know_only_floors_below(floor):
+    assert ours(MODULES[floor]) <= FLOORS[floor]
+
+
+def test_nothing_imports_upwards():
+    for name, path in MODULES.items():
+        if name not in TOP and not name.startswith("demo"):
+            assert not ours(path) & TOP, name
+        if name not in VERBS | TOP:
+            assert not ours(path) & VERBS, name
+
+
+def test_no_circles():
+    graph = {name: ours(path, late=False) - {name} for name, path in MODULES.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("name", ["text", "prediction", "score", "gate", "interval"])
+def test_right_of_the_predictions_nothing_ever_loads_torch(name):
+    for module in reached(name):
+        roots = {imported.partition(".")[0] for imported in imports(MODULES[module], late=True)}
+        assert not roots & {"torch", "torchaudio", "transformers", "peft"}, module
+
+
+def loaded(code: str) -> set[str]:
+    """The packages that a fresh interpreter has loaded after `code`."""
+    show = "import sys; print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{show}"], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_light_modules_load_no_torch():
+    names = ("text", "score", "gate", "prediction", "task", "cli", "plan", "manifest", "adapt.freeze", "perturb")
+    lines = ["import speechxfer", *(f"import speechxfer.{name}" for name in names)]
+    packages = loaded("\n".join([*lines, "from speechxfer import Task, Source, Freeze, Perturb, read_manifest"]))
+    assert "speechxfer" in packages and not packages & {"torch", "transformers", "datasets"}
+
+
+def test_reading_a_manifest_loads_no_torch(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "x"}\n')
+    packages = loaded(f"import speechxfer\nassert len(speechxfer.read_manifest({str(tmp_path / 'a.jsonl')!r})) == 1")
+    assert "datasets" in packages and not packages & {"torch", "transformers"}
+
+
+def test_help_loads_no_torch():
+    packages = loaded("import speechxfer.cli\ntry: speechxfer.cli.main(argv=['run', '-h'])\nexcept SystemExit: pass")
+    assert "speechxfer" in packages and not packages & {"torch", "transformers", "datasets"}
+
+
+def test_help_answers_at_once():
+    command = [sys.executable, "-m", "speechxfer.cli", "--help"]
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        taken.append(time.perf_counter() - began)
+        assert done.stdout.startswith("usage: speechxfer ")
+    print(f"speechxfer --help: {statistics.median(taken):.3f} s, from {min(taken):.3f} to {max(taken):.3f}")
+    assert statistics.median(taken) < 1  # 0.3 on a machine that does nothing else
+
+
+def test_every_public_name_is_there():
+    for name in speechxfer.__all__:
+        assert getattr(speechxfer, name) is not None
+    assert set(dir(speechxfer)) == set(speechxfer.__all__)
+    assert speechxfer.Task is importlib.import_module("speechxfer.task").Task
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        speechxfer.lod  # noqa: B018
