@@ -167,7 +167,7 @@ class SortedBatches(Dataset):
 def sorted_batches(
     manifest: Manifest, indices: np.ndarray, frontend: Frontend, batch_seconds: float, data: Data
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(indices, batch) over these examples, longest first; one over the budget makes a batch of its own."""
+    """(indices, batch) over these examples, longest first; a budget below the longest example is raised to it."""
     if not len(indices):
         return
     seconds = manifest.seconds[indices]

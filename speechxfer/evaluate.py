@@ -68,7 +68,7 @@ def collapse_advice(task: Task, done: int, steps: int, ever_spoke: bool) -> str:
     """What to say when every dev transcript is empty: the model gives nothing but blanks."""
     if ever_spoke:
         cause = (
-            f"the model wrote text before and has collapsed: lower optim.lr ({task.optim.lr:g}), lengthen"
+            f"the model got words right before and has collapsed: lower optim.lr ({task.optim.lr:g}), lengthen"
             f" optim.warmup ({task.optim.warmup:g}) or lower optim.clip ({task.optim.clip:g})"
         )
     elif done <= max(task.optim.warmup * steps, 0.2 * steps):

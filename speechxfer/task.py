@@ -39,7 +39,7 @@ class Data:
     batch_seconds: float = 80.0  # padded audio in a batch, seconds
     min_seconds: float = 0.1  # shorter examples are left out, counted and reported
     max_seconds: float = 30.0  # longer ones too
-    vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc.load_ctc)
+    vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc_checkpoint)
     perturb: Perturb = Perturb()  # of the training audio
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
 

@@ -43,7 +43,7 @@ class State:
     best_step: int = 0
     bad_evaluations: int = 0
     skips: int = 0
-    ever_spoke: bool = False  # some dev transcript was not empty once
+    ever_spoke: bool = False  # some dev word was right once: a new head's first gibberish is no speech
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class _Training:
         """Score dev, keep the best weights, warn of a collapse."""
         score = self.dev.score(self.model, self.precision)
         log.dev(done, score.figures())
-        self.state.ever_spoke |= score.empty < 1
+        self.state.ever_spoke |= score.wer < 1
         if score.empty == 1:
             log.say(collapse_advice(self.task, done, self.steps, self.state.ever_spoke))
         value = score.figures()[self.task.run.best_by]

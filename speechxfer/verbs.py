@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechxfer.errors import CheckpointError, ConfigError, ScoreError
-from speechxfer.task import Run, Task
+from speechxfer.task import Run, Task, fields
 
 if TYPE_CHECKING:
     from speechxfer.gate import Verdict
@@ -40,6 +40,8 @@ def train_run(task: Task, run: Path) -> None:
     """Train, or go on training."""
     from speechxfer.train import train
 
+    for name, value in fields(task).items():
+        print(f"{name} = {value!r}")
     result = train(task, run)
     best = f"best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}"
     print(f"{result.reason} at step {result.steps}; {best}")
@@ -49,18 +51,18 @@ def train_run(task: Task, run: Path) -> None:
 
 def predict_run(task: Task, run: Path) -> None:
     """Transcribe test and retain with the checkpoint before and after."""
-    from speechxfer.models import resolve
+    from speechxfer.models import can_transcribe, resolve
     from speechxfer.predict import predict
 
     best = run / "best"
     if not best.is_dir():
         raise CheckpointError(f"{best}: no such folder; train first, with the same --out")
     before = resolve(task.model)
-    has_head = (before / "vocab.json").is_file()
-    if not has_head:
+    has_before = can_transcribe(before)
+    if not has_before:
         print(f"{task.model}: self-supervised, it cannot transcribe yet; there is no before")
     for stage, checkpoint in (("before", before), ("after", best)):
-        if stage == "after" or has_head:
+        if stage == "after" or has_before:
             for name in sets(task):
                 out = run / stage / f"{name}.predictions.jsonl"
                 print(f"{stage}: {name} -> {out}")

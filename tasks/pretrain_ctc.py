@@ -11,6 +11,7 @@ from pathlib import Path
 from speechxfer import Data, Optim, Run, Task, main
 
 DATA = Path("runs/pretrain-data")
+REGULARISERS = ("hidden_dropout", "attention_dropout", "activation_dropout", "final_dropout", "mask_time_prob")
 
 TASK = Task(
     name="pretrain_ctc",
@@ -18,9 +19,10 @@ TASK = Task(
     train=str(DATA / "american-train.jsonl"),
     dev=str(DATA / "american-dev.jsonl"),
     test=str(DATA / "american-test.jsonl"),
-    data=Data(batch_seconds=40, workers=1),
-    optim=Optim(lr=1e-3, schedule="linear", warmup=0.06, weight_decay=0.01),
-    run=Run(steps=5500, eval_every=250, save_every=100, best_by="wer", seed=1),
+    config=dict.fromkeys(REGULARISERS, 0.0),  # it sees each sentence twice: there is nothing to overfit
+    data=Data(batch_seconds=30, workers=1),
+    optim=Optim(lr=1.5e-3, schedule="linear", warmup=0.06, weight_decay=0.01),
+    run=Run(steps=6000, eval_every=500, save_every=200, best_by="wer", seed=1),
     require={"wer": "<= 0.08"},
 )
 

@@ -113,7 +113,7 @@ def test_light_modules_load_no_torch():
 
 
 def test_reading_a_manifest_loads_no_torch(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "x"}\n')
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "source": "x", "text": "x"}\n')
     packages = loaded(f"import speechxfer\nassert len(speechxfer.read_manifest({str(tmp_path / 'a.jsonl')!r})) == 1")
     assert "datasets" in packages and not packages & {"torch", "transformers"}
 

@@ -58,11 +58,15 @@ def thawing(toy: Path, batches_per_step: int) -> Task:
     )
 
 
-def on_two_ranks(task: Task, out: Path, alter=None) -> str:
-    """Train with two processes as torchrun starts them; returns what they said. `alter` runs first in each."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def on_two_ranks(task: Task, out: Path, alter=None) -> str:
+    """Train with two processes as torchrun starts them; returns what they said. `alter` runs first in each."""
+    port = free_port()
     processes = [CONTEXT.Process(target=_rank, args=(task, out, rank, port, alter)) for rank in range(2)]
     for process in processes:
         process.start()
@@ -125,13 +129,12 @@ def test_two_ranks_equal_one(toy, tmp_path, alone, batches):
     assert furthest(first, final_weights(alone[batches])) < CLOSE
     start = load_file(toy / "tiny/model.safetensors")
     moved = {name: float((first[f"net.{name}"] - start[name]).abs().max()) for name in start}
-    assert moved["wav2vec2.encoder.layers.0.attention.q_proj.weight"] > 100 * CLOSE, "what thaws should have moved"
+    assert moved["wav2vec2.encoder.layers.0.attention.q_proj.weight"] > 1e-3, "what thaws should have moved"
     assert moved["wav2vec2.feature_extractor.conv_layers.0.conv.weight"] == 0
     for two, one in zip(rows(out), rows(alone[batches]), strict=True):
-        assert (two["step"], two["event"]) == (one["step"], one["event"])
+        assert two.pop("event") == one.pop("event")
         assert two == pytest.approx(one, rel=1e-3)
-        if one["event"] == "dev":
-            assert (two["wer"], two["cer"]) == (one["wer"], one["cer"])
+        assert (two.get("wer"), two.get("cer")) == (one.get("wer"), one.get("cer"))
     best = [load_file(run / "best/model.safetensors") for run in (out, alone[batches])]
     assert furthest(*best) < CLOSE
 
@@ -187,19 +190,24 @@ def _spoil_train_007(rank: int) -> None:
 def test_torchrun(toy, tmp_path, alone):
     """The command as people type it."""
     task, out = thawing(toy, 2), tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1"]
-    command += ["--master-port=0", "-m", "speechxfer.cli", "train", "--out", str(out), "--model", task.model]
+    here = ["--local-addr=127.0.0.1", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]  # no name look-ups
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *here]
+    command += ["-m", "speechxfer.cli", "train", "--out", str(out), "--model", task.model]
     command += ["--train", task.train, "--dev", task.dev, "--freeze=1", "--freeze=4:4"]
     settings = {"data.batch_seconds": 8, "data.workers": 1, "optim.lr": 5e-3, "optim.eps": 1e-5}
     settings |= {"data.perturb.speed": "0.9,1.0,1.1", "data.perturb.gain_db": "-6,6"}
     settings |= {f"run.{name}": getattr(task.run, name) for name in ("steps", "batches_per_step", "eval_every", "best_by")}
     settings |= {"run.precision": "fp32", "run.device": "cpu"}
     command += [f"--set={name}={value}" for name, value in settings.items()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        try:
+            printed, said = job.communicate(timeout=120)
+        finally:
+            job.terminate()  # torchrun ends its ranks, should they hang
+    assert job.returncode == 0, said
     assert furthest(final_weights(out), final_weights(alone[2])) < CLOSE
-    assert done.stderr.count("training 12 steps") == 1, "only the first rank talks"
-    assert done.stdout.count("finished at step 12") == 1, done.stdout
+    assert said.count("training 12 steps") == 1, "only the first rank talks"
+    assert printed.count("finished at step 12") == 1, printed
 
 
 def test_sums_of_a_process_alone():
@@ -212,10 +220,7 @@ def test_sums_of_a_process_alone():
 
 def test_wrapping_again_frees_the_buckets_of_before():
     """DDP holds a copy of all gradients: a second one must not come on top."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = torch.distributed.TCPStore("127.0.0.1", port, 1, is_master=True)
+    store = torch.distributed.TCPStore("127.0.0.1", free_port(), 1, is_master=True)
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         model, here = nn.Linear(2, 2), Ranks(0, 2)  # a world of one that wraps as if there were two

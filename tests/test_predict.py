@@ -20,15 +20,16 @@ from speechxfer.prediction import read_predictions
 from speechxfer.task import Data
 
 DATA = Data(batch_seconds=4.0, workers=0)
-# Slow enough to be killed; run alone, or by torch.distributed.run.
+# Slow enough to be killed, and telling what it did; run alone, or by torch.distributed.run.
 SLOWLY = """
-import sys, time
+import os, sys, time
 from speechxfer.models.ctc import Ctc
 from speechxfer.predict import predict
 from speechxfer.task import Data
 
 generate, pause = Ctc.generate, float(sys.argv[4])
-Ctc.generate = lambda self, batch: time.sleep(pause) or generate(self, batch)
+told = open(sys.argv[3] + ".asked-" + os.environ.get("RANK", "0"), "w")
+Ctc.generate = lambda self, batch: (time.sleep(pause), print(*batch.ids, file=told), generate(self, batch))[-1]
 predict(*sys.argv[1:4], data=Data(batch_seconds=4.0, workers=0))
 """
 
@@ -213,6 +214,8 @@ def test_two_ranks_write_the_same_file(folder, whole, tmp_path):
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == whole
     assert partials(out) == []
+    asked = [Path(f"{out}.asked-{rank}").read_text().split() for rank in range(2)]
+    assert all(asked) and sorted(asked[0] + asked[1]) == [f"set-{i:03d}" for i in range(24)]  # each did its share
 
 
 def test_a_bad_file_is_named_and_what_was_done_is_kept(folder, tmp_path, capsys, asked):

@@ -7,6 +7,7 @@ words, and puts each sentence into one split by a hash of its text, so that no s
 
 import functools
 import hashlib
+import itertools
 import random
 import re
 from importlib import resources
@@ -55,8 +56,10 @@ def split_of(text: str) -> str:
 
 
 def fingerprint() -> str:
-    """Changes when the words or the patterns do, and with them every corpus."""
-    return hashlib.sha256("".join(map(_text, FILES)).encode()).hexdigest()[:12]
+    """Changes when words, patterns or the way they are drawn do, and with them every corpus."""
+    rng = random.Random(0)
+    drawn = [sentence(rng) for _ in range(100)]
+    return hashlib.sha256("\n".join([*map(_text, FILES), *drawn]).encode()).hexdigest()[:12]
 
 
 def plural(noun: str) -> str:
@@ -105,13 +108,18 @@ def _text(file: str) -> str:
 
 @functools.cache
 def _rules() -> dict[str, tuple[list[str], list[float], bool]]:
-    """kind -> (alternatives, cumulative weights, whether they are words rather than patterns)."""
+    """kind -> (alternatives, cumulative weights, whether they are words rather than patterns).
+
+    Words of a list are drawn by Zipf's two laws: the r-th most frequent one in proportion to 1 / r (here r + 5, as
+    Mandelbrot flattens it), and the short ones are the frequent ones. So the language has a core and a tail.
+    """
     rules = {}
     for file in FILES:
         body = re.sub(r"^#.*$", "", _text(file), flags=re.MULTILINE)
         for kind, lines in re.findall(r"^\[(\w+)\]\n(.*?)(?=^\[|\Z)", body, re.MULTILINE | re.DOTALL):
             if not re.search(r"[<{]", lines):  # no pattern in it: a list of words, in whichever file
-                rules[kind] = (lines.split(), [], True)
+                words = sorted(lines.split(), key=lambda word: (len(word.split("/")[0]), word))
+                rules[kind] = (words, list(itertools.accumulate(1 / (rank + 6) for rank in range(len(words)))), True)
                 continue
             weights, patterns, total = [], [], 0
             for line in filter(str.strip, lines.splitlines()):
@@ -125,9 +133,8 @@ def _rules() -> dict[str, tuple[list[str], list[float], bool]]:
 
 def _expand(kind: str, form: str, rng: random.Random) -> str:
     alternatives, weights, are_words = _rules()[kind]
-    if are_words:
-        return _form(rng.choice(alternatives), form)
-    return _fill(rng.choices(alternatives, cum_weights=weights)[0], form, rng)
+    chosen = rng.choices(alternatives, cum_weights=weights)[0]
+    return _form(chosen, form) if are_words else _fill(chosen, form, rng)
 
 
 def _fill(pattern: str, form: str, rng: random.Random) -> str:

@@ -7,7 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from speechxfer.errors import CheckpointError
-from speechxfer.models.ctc import Ctc, load_ctc
+from speechxfer.models.ctc import Ctc
+from speechxfer.models.ctc_checkpoint import can_transcribe, load_ctc
+
+__all__ = ["FAMILIES", "can_transcribe", "load_checkpoint", "resolve"]
 
 # model_type of config.json -> loader
 FAMILIES = dict.fromkeys(("wav2vec2", "hubert", "wavlm"), load_ctc)
