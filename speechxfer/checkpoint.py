@@ -25,14 +25,14 @@ def save_state(
     """Write the state of `step` (steps done) and remove all but the `keep` newest ones."""
 
     def write(folder: Path) -> None:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        save_file(tensors, folder / "model.safetensors")
         torch.save(optimiser, folder / "optimiser.pt")
         (folder / "state.json").write_text(json.dumps({"step": step} | state, indent=1, ensure_ascii=False) + "\n")
 
     folder = run / f"{PREFIX}{step:06d}"
     write_folder(folder, write)
-    for old in states(run)[:-keep]:
-        shutil.rmtree(old)
+    clean(run, keep)
     return folder
 
 
@@ -49,7 +49,8 @@ def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], d
         optimiser = torch.load(folder / "optimiser.pt", map_location="cpu", weights_only=True)
         return weights, optimiser, json.loads((folder / "state.json").read_text())
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: {error.filename} is missing; remove the folder to go on from an older one") from error
+        words = f"{error.filename} is missing; remove the folder to go on from an older one"
+        raise CheckpointError(f"{folder}: {words}") from error
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
@@ -81,8 +82,10 @@ def restore_folder(folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def clean(run: Path) -> None:
-    """Remove half-written states of a killed run."""
+def clean(run: Path, keep: int) -> None:
+    """Remove all but the `keep` newest states, and what a kill left half-written or half-removed."""
+    for old in states(run)[:-keep]:
+        old.rename(old.with_name(old.name + ".tmp"))  # so that a state is whole or none at all
     for partial in run.glob(f"{PREFIX}*.tmp"):
         shutil.rmtree(partial)
 

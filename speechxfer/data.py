@@ -131,20 +131,26 @@ class Share:
     places: tuple[int, ...]
     batches: tuple[Batch, ...]
     weight: float
+    error: SpeechxferError | None = None  # why a batch of it could not be loaded
 
 
 def shares(batches: TrainingBatches, first: int, last: int, data: Data, ranks: Ranks) -> Iterator[Share]:
-    """This rank's shares of steps `first` .. `last` - 1, loaded ahead by workers. Raises what loading raised."""
+    """This rank's shares of steps `first` .. `last` - 1, loaded ahead by workers."""
 
     def places(step: int) -> list[int]:
         return list(range(len(batches.plan.step(step))))[ranks.rank :: ranks.world] or [0]
 
     keys = ((step, place) for step in range(first, last) for place in places(step))
     loaded = iter(_loader(batches, keys, data.workers))
-    for step in range(first, last):
-        mine = places(step)
-        idle = ranks.rank >= len(batches.plan.step(step))
-        yield Share(step, tuple(mine), tuple(_checked(next(loaded)) for _ in mine), weight=0.0 if idle else 1.0)
+    try:
+        for step in range(first, last):
+            mine = places(step)
+            weight = 0.0 if ranks.rank >= len(batches.plan.step(step)) else 1.0
+            found = [next(loaded) for _ in mine]
+            error = next((f for f in found if isinstance(f, SpeechxferError)), None)
+            yield Share(step, tuple(mine), () if error else tuple(found), weight, error)
+    finally:
+        del loaded  # ends its workers now: an error's traceback may hold this frame for long
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 
 from speechxfer import score
 from speechxfer.data import sorted_batches
+from speechxfer.errors import SpeechxferError
 from speechxfer.manifest import Manifest
 from speechxfer.models.base import Frontend, Model
 from speechxfer.parallel import Ranks
@@ -43,6 +44,18 @@ class Dev:
     def score(self, model: Model, precision: Precision) -> DevScore:
         """Score the model; it is left in training mode."""
         model.eval()
+        sums, error = [], None
+        try:
+            sums = self._sums(model, precision)
+        except SpeechxferError as found:
+            error = found
+        self.here.raise_together(error)
+        model.train()
+        loss, tokens, empty, n, *edits = self.here.sum(*sums)
+        return DevScore(loss / tokens, edits[0] / edits[1], edits[2] / edits[3], empty / n)
+
+    def _sums(self, model: Model, precision: Precision) -> list[float]:
+        """Of this rank's examples: loss, tokens, empty transcripts, examples; errors and length of each metric."""
         refs = list(self.manifest.texts())
         mine = np.arange(len(self.manifest))[self.here.rank :: self.here.world]
         loss = tokens = empty = 0.0
@@ -56,12 +69,7 @@ class Dev:
                 ref, hyp = (normalise(self.task.normaliser, t) for t in (refs[index], hyp))
                 empty += not hyp
                 counts = {name: total + score.count(name, ref, hyp) for name, total in counts.items()}
-        model.train()
-        sums = [loss, tokens, empty, len(mine)]
-        for name in METRICS:
-            sums += [counts[name].errors, counts[name].length]
-        loss, tokens, empty, n, *edits = self.here.sum(*sums)
-        return DevScore(loss / tokens, edits[0] / edits[1], edits[2] / edits[3], empty / n)
+        return [loss, tokens, empty, len(mine), *(n for c in counts.values() for n in (c.errors, c.length))]
 
 
 def collapse_advice(task: Task, done: int, steps: int, ever_spoke: bool) -> str:

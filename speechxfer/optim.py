@@ -73,7 +73,9 @@ def set_learning_rates(
         group["lr"] = lr * adapt.lr_scale(adaptations, group["name"], depth[group["name"]], step)
 
 
-def set_trainable(model: nn.Module, adaptations: Sequence[Adaptation], depth: dict[str, int], step: int) -> frozenset[str]:
+def set_trainable(
+    model: nn.Module, adaptations: Sequence[Adaptation], depth: dict[str, int], step: int
+) -> frozenset[str]:
     """Switch gradients on for what learns in this step, and return its names. Raises ConfigError when nothing does."""
     learning = set()
     for name, parameter in model.named_parameters():

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from speechxfer.errors import ConfigError
+from speechxfer.errors import ConfigError, SpeechxferError
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class Ranks:
         values = [None] * self.world
         dist.all_gather_object(values, value)
         return values
+
+    def raise_together(self, error: SpeechxferError | None) -> None:
+        """Raise on every rank what any of them ran into: else the others would only see that one is gone."""
+        for found in self.gather(error):
+            if found is not None:
+                raise found
 
     def wait(self) -> None:
         """Until all ranks are here."""

@@ -1,4 +1,4 @@
-"""What a person watches while training: a bar on a terminal, plain lines elsewhere, log.jsonl and TensorBoard beside it."""
+"""What a person watches while training: a bar on a terminal, plain lines elsewhere, log.jsonl and TensorBoard."""
 
 import json
 import math

@@ -199,7 +199,9 @@ class _Training:
         task, step = self.task, share.step
         self._set_trainable(step)
         mine = sum(b.tokens for b in share.batches) * share.weight
-        (tokens,) = self.here.sum(mine)
+        tokens, errors = self.here.sum(mine, share.error is not None)
+        if errors:
+            self.here.raise_together(share.error)
         self.model.draw(np.random.default_rng([task.run.seed, step]))
         loss_sum, failed = 0.0, []
         for number, (place, batch) in enumerate(zip(share.places, share.batches, strict=True)):
@@ -251,7 +253,8 @@ class _Training:
         names = sorted({i for part in self.here.gather(failed) for i in part})
         where = f"the loss of {', '.join(names)}" if names else "the gradient, though no loss,"
         self.state.skips += 1
-        log.say(f"step {step + 1}: {where} is not finite: step skipped ({self.state.skips} of {self.task.run.max_skips})")
+        count = f"{self.state.skips} of {self.task.run.max_skips}"
+        log.say(f"step {step + 1}: {where} is not finite: step skipped ({count})")
         if self.state.skips >= self.task.run.max_skips:
             raise TrainingError(
                 f"step {step + 1}: {self.state.skips} steps had a loss or gradient that is not finite, the last in"
@@ -314,14 +317,15 @@ class _Training:
         """Load the newest state of this run, if there is one. Returns the steps done."""
         if self.here.first:
             self.out.mkdir(parents=True, exist_ok=True)
-            checkpoint.clean(self.out)
+            checkpoint.clean(self.out, self.task.run.keep)
             for name in (BEST, LAST):
                 checkpoint.restore_folder(self.out / name)
         self.here.wait()
         found = checkpoint.states(self.out)
         if not found:
             if self.here.first:
-                (self.out / "task.json").write_text(json.dumps(self.fingerprint["task"], indent=1, ensure_ascii=False) + "\n")
+                written = json.dumps(self.fingerprint["task"], indent=1, ensure_ascii=False)
+                (self.out / "task.json").write_text(written + "\n")
             return 0
         weights, optimiser, saved = checkpoint.load_state(found[-1])
         self.machine_changes = resume.compare(
@@ -329,7 +333,8 @@ class _Training:
         )
         for i, adaptation in enumerate(self.task.adapt):
             prefix = f"adapt.{i}."
-            adaptation.load_state({n.removeprefix(prefix): weights.pop(n) for n in list(weights) if n.startswith(prefix)})
+            names = [name for name in weights if name.startswith(prefix)]
+            adaptation.load_state({name.removeprefix(prefix): weights.pop(name) for name in names})
         self.model.load_state_dict(weights)
         self.optimiser.load_state_dict(optimiser)
         if self.scaler.is_enabled() and saved["scaler"]:  # empty when the run began in another precision
@@ -348,7 +353,8 @@ class _Training:
         else:
             todo = f"going on from step {first} of {self.steps}" if first else f"training {self.steps} steps"
         log.say(
-            f"{self.task.model}: {parameters / 1e6:.1f} M parameters, vocabulary of {len(self.model.frontend.vocabulary.ids)}\n"
+            f"{self.task.model}: {parameters / 1e6:.1f} M parameters,"
+            f" vocabulary of {len(self.model.frontend.vocabulary.ids)}\n"
             f"train: {len(seconds)} examples, {seconds.sum() / 3600:.2f} h; an epoch has {len(batches)} batches,"
             f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, seconds):.1f} % real samples\n"
             f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"

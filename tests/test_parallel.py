@@ -6,10 +6,12 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def on_two_ranks(task: Task, out: Path, alter=None) -> str:
+def on_two_ranks(task: Task, out: Path, alter=None, exits: Sequence[int] = (0, 0)) -> str:
     """Train with two processes as torchrun starts them; returns what they said. `alter` runs first in each."""
     port = free_port()
     processes = [CONTEXT.Process(target=_rank, args=(task, out, rank, port, alter)) for rank in range(2)]
@@ -73,7 +75,7 @@ def on_two_ranks(task: Task, out: Path, alter=None) -> str:
     for process in processes:
         process.join(120)
     said = out.with_suffix(".stderr").read_text()
-    assert [process.exitcode for process in processes] == [0, 0], said
+    assert [process.exitcode for process in processes] == list(exits), said
     return said
 
 
@@ -187,6 +189,17 @@ def _spoil_train_007(rank: int) -> None:
     CtcFrontend.features = spoil
 
 
+@pytest.mark.parametrize("name", ["train-011", "dev-003"])
+def test_what_one_rank_runs_into_is_raised_on_all(toy, tmp_path, name):
+    """Not a lost connection on the others, nor a wait for ever."""
+    shutil.copytree(toy, tmp_path / "toy")
+    audio = tmp_path / f"toy/audio/{name}.wav"
+    audio.write_bytes(audio.read_bytes()[:3000])
+    said = on_two_ranks(thawing(tmp_path / "toy", 2), tmp_path / "run", exits=[1, 1])
+    assert said.count(f"\nspeechxfer.errors.AudioError: {audio}: truncated") == 2
+    assert "Connection" not in said
+
+
 def test_torchrun(toy, tmp_path, alone):
     """The command as people type it."""
     task, out = thawing(toy, 2), tmp_path / "run"
@@ -196,8 +209,8 @@ def test_torchrun(toy, tmp_path, alone):
     command += ["--train", task.train, "--dev", task.dev, "--freeze=1", "--freeze=4:4"]
     settings = {"data.batch_seconds": 8, "data.workers": 1, "optim.lr": 5e-3, "optim.eps": 1e-5}
     settings |= {"data.perturb.speed": "0.9,1.0,1.1", "data.perturb.gain_db": "-6,6"}
-    settings |= {f"run.{name}": getattr(task.run, name) for name in ("steps", "batches_per_step", "eval_every", "best_by")}
-    settings |= {"run.precision": "fp32", "run.device": "cpu"}
+    of_run = ("steps", "batches_per_step", "eval_every", "best_by", "precision", "device")
+    settings |= {f"run.{name}": getattr(task.run, name) for name in of_run}
     command += [f"--set={name}={value}" for name, value in settings.items()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
         try:

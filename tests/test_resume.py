@@ -22,6 +22,7 @@ from conftest import write_toy
 
 from speechxfer import checkpoint
 from speechxfer.adapt.freeze import Freeze
+from speechxfer.data import _loader
 from speechxfer.errors import CheckpointError
 from speechxfer.perturb import Perturb
 from speechxfer.progress import TrainingLog
@@ -180,9 +181,11 @@ def test_three_kills_change_nothing(toy, tmp_path, never_killed, precision):
     "kill",
     [
         Kill("open", "log.tmp", 1),  # while the log is cut back
+        Kill("os.mkdir", "step_000027.tmp"),  # stopped early, but not saved: patience counts on from step 24
         Kill("os.mkdir", "last.tmp"),  # stopped early and saved, but last/ is missing
         Kill("os.rename", "last.tmp"),
-        Kill("shutil.rmtree", "step_000004"),  # while an old state is removed
+        Kill("shutil.rmtree", "step_000004.tmp", 2),  # while an old state is removed: the first time it is a new one
+        Kill("os.rename", "step_000020", 2),  # before it is
     ],
     ids=lambda kill: f"{kill.event} {kill.part}",
 )
@@ -240,6 +243,22 @@ def test_sigterm_to_the_whole_job_saves_and_leaves(toy, tmp_path, never_killed):
     ]
 
 
+def test_loader_workers_heed_their_parent_alone():
+    items = iter(_loader(list(range(9)), iter(range(9)), workers=1))
+    assert next(items) == 0
+    (worker,) = multiprocessing.active_children()
+    for name in ("TERM", "INT"):
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    worker.join(0.3)
+    assert worker.is_alive() and list(items) == list(range(1, 9))
+    items = iter(_loader(list(range(9)), iter(range(9)), workers=1))
+    assert next(items) == 0
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()  # as Python does at its end, should a traceback hold the loader
+    worker.join(10)
+    assert worker.exitcode == 0
+
+
 def short(toy: Path) -> Task:
     run = Run(steps=4, eval_every=4, save_every=2, log_every=1, precision="fp32", device="cpu")
     return Task("short", str(toy / "tiny"), train=str(toy / "train.jsonl"), dev=str(toy / "dev.jsonl"), run=run)
@@ -280,7 +299,8 @@ def test_resume_refuses_a_changed_manifest(half_done):
     first, *others = manifest.read_text().splitlines(keepends=True)
     row = json.loads(first)
     manifest.write_text(json.dumps(row | {"text": row["text"][::-1] + "a"}) + "\n" + "".join(others))
-    with pytest.raises(CheckpointError, match=r"the content of .*mine.jsonl has SHA-256 [0-9a-f]{12} then, [0-9a-f]{12} now"):
+    both = r"the content of .*mine.jsonl has SHA-256 [0-9a-f]{12} then, [0-9a-f]{12} now"
+    with pytest.raises(CheckpointError, match=both):
         train(task, out)
 
 
@@ -325,6 +345,16 @@ def test_a_finished_run_does_nothing_and_says_so(half_done, capsys):
     assert "finished at step 4: nothing is left to do" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in files} == files
     assert rows(out) == log
+
+
+def test_the_scale_of_fp16_survives_a_restart(toy, tmp_path, monkeypatch):
+    task = changed(short(toy), run={"steps": 10, "precision": "fp16"}, data={"batch_seconds": 12.0, "workers": 0})
+    train(task, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        terminate_at(5, patch.setattr)
+        assert train(task, tmp_path / "cut").reason == "terminated"
+    train(task, tmp_path / "cut")
+    assert outcome(tmp_path / "cut")["weights"] == outcome(tmp_path / "whole")["weights"]
 
 
 def test_missing_part_of_a_state_is_named(half_done):
@@ -385,7 +415,7 @@ def test_half_written_states_are_ignored_and_removed(tmp_path):
     ]
     (tmp_path / "step_1000005.tmp").mkdir()
     assert checkpoint.states(tmp_path) == saved[2:]
-    checkpoint.clean(tmp_path)
+    checkpoint.clean(tmp_path, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step_1000000", "step_999995"]
     weights, _, state = checkpoint.load_state(saved[-1])
     assert weights["w"].tolist() == [1e6, 1e6] and state == {"step": 1_000_000, "x": 1_000_000}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import multiprocessing
 import pickle
 import shutil
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_tiny, write_toy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import speechxfer
@@ -34,8 +35,8 @@ from speechxfer.progress import TrainingLog
 from speechxfer.task import Data, Optim, Run, Task
 from speechxfer.train import Result, _Training, train
 
-QUIET = {"layerdrop": 0.0, "mask_time_prob": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0, "feat_proj_dropout": 0.0}
-QUIET |= {"activation_dropout": 0.0, "final_dropout": 0.0}
+NOISE = ("layerdrop", "mask_time_prob", "hidden_dropout", "attention_dropout", "feat_proj_dropout")
+QUIET = dict.fromkeys((*NOISE, "activation_dropout", "final_dropout"), 0.0)
 
 
 def toy_task(toy: Path, *, batch_seconds: float = 12, workers: int = 0, lr: float = 5e-3, adapt=(), **run) -> Task:
@@ -131,11 +132,10 @@ def test_the_resolved_task_is_written_down(trained):
     assert written["optim.lr"] == 5e-3 and written["run.steps"] == 210
 
 
-def test_dev_is_scored_as_jiwer_does(trained):
-    """Whatever the batches: the score adds over them."""
-    task, out, _ = trained
-    model = load_checkpoint(out / "last")
-    dev = read_manifest(task.dev)
+def test_dev_is_scored_as_jiwer_does(toy):
+    """Whatever the batches: the score adds over them. The model is a random one, that writes gibberish."""
+    task = toy_task(toy)
+    model, dev = load_checkpoint(task.model), read_manifest(task.dev)
     small, large = (
         Dev(dev, model.frontend, dataclasses.replace(task, data=Data(batch_seconds=budget, workers=0)), Ranks())
         for budget in (1.0, 80.0)
@@ -144,6 +144,10 @@ def test_dev_is_scored_as_jiwer_does(trained):
     assert model.training, "the model is left as the loop needs it"
     assert (one.wer, one.cer, one.empty) == (other.wer, other.cer, other.empty)
     assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    refs = [e.text for e in dev]
+    hyps = [t.text for t in speechxfer.load(task.model).transcribe([e.audio for e in dev])]
+    assert one.wer == pytest.approx(jiwer.wer(refs, hyps)) and one.cer == pytest.approx(jiwer.cer(refs, hyps))
+    assert one.cer not in (0.0, 1.0) and one.empty == sum(not hyp for hyp in hyps) / len(hyps)
 
 
 # --- sums with counts -------------------------------------------------------------------------------------------------
@@ -176,7 +180,8 @@ def test_one_batch_of_eight_equals_eight_batches_of_one(toy, tmp_path, monkeypat
         apart = gradients(task, tmp_path / "run", grouping, monkeypatch)
         assert together.keys() == apart.keys() and len(apart) > 50
         for name, gradient in together.items():
-            torch.testing.assert_close(apart[name], gradient, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+            same = torch.allclose(apart[name], gradient, rtol=1e-4, atol=1e-5)
+            assert same, f"{name} differs by {float((apart[name] - gradient).abs().max())}"
 
 
 def test_an_extra_loss_weighs_once_per_step(toy, tmp_path, monkeypatch):
@@ -263,7 +268,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_named(toy, tmp_path, spoilt, c
     assert all(tensor.isfinite().all() for tensor in later.values())
     row = log_rows(out, "train")[bad]
     assert row["step"] == bad + 1 and row["loss"] is None and row["grad_norm"] is None
-    assert all(math.isfinite(other["loss"]) for other in log_rows(out, "train") if other is not row and other["step"] != bad + 1)
+    assert [other["step"] for other in log_rows(out, "train") if other["loss"] is None] == [bad + 1]
 
 
 def test_a_skipped_step_does_not_spoil_the_figures_of_its_window(toy, tmp_path, spoilt):
@@ -320,8 +325,6 @@ def test_a_model_that_says_nothing_but_blanks_is_noticed(toy, tmp_path, capsys):
     file = tmp_path / "mute/model.safetensors"
     weights = load_file(file)
     weights["lm_head.bias"][json.loads((tmp_path / "mute/config.json").read_text())["pad_token_id"]] = 50.0
-    from safetensors.torch import save_file
-
     save_file(weights, file, metadata={"format": "pt"})
     task = dataclasses.replace(toy_task(toy, steps=10, eval_every=1, lr=1e-9), model=str(tmp_path / "mute"))
     train(task, tmp_path / "run")
@@ -332,8 +335,8 @@ def test_a_model_that_says_nothing_but_blanks_is_noticed(toy, tmp_path, capsys):
 
 
 def test_a_model_that_falls_silent_is_told_from_one_that_never_spoke(toy, tmp_path, trained, capsys):
-    """From the trained checkpoint, with a learning rate far too high."""
-    task = dataclasses.replace(toy_task(toy, steps=8, eval_every=1, lr=1.0), model=str(trained[1] / "best"))
+    """From the trained checkpoint, with a learning rate that rises far too high."""
+    task = dataclasses.replace(toy_task(toy, steps=40, eval_every=1), model=str(trained[1] / "best"))
     train(dataclasses.replace(task, optim=Optim(lr=0.5, warmup=0.9)), tmp_path / "run")
     said = capsys.readouterr().err
     assert "got words right before and has collapsed: lower optim.lr (0.5)" in said
@@ -373,6 +376,7 @@ def test_a_file_that_turns_bad_is_named(tmp_path, toy, workers, name):
         train(toy_task(tmp_path / "toy", steps=20, workers=workers), tmp_path / "run")
     assert str(bad.value).startswith(f"{audio}: truncated")
     assert "Traceback" not in str(bad.value)
+    assert not multiprocessing.active_children(), "the workers should end at once, though the error is still at hand"
 
 
 def test_examples_outside_the_limits_are_counted_aloud(toy, tmp_path, capsys):
@@ -413,6 +417,7 @@ def test_epochs_may_be_parts(toy, tmp_path, epochs, share):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
+@settings(deadline=None)
 @given(steps=st.integers(10, 300), warmup=st.floats(0, 0.9), final=st.floats(0, 1))
 def test_schedules_rise_to_the_peak_and_fall_to_the_end(schedule, steps, warmup, final):
     optim = Optim(lr=2.0, schedule=schedule, warmup=warmup, final=final)
@@ -499,14 +504,15 @@ def test_attention_is_chosen_with_a_reason(toy):
 
 
 def test_fp16_lowers_its_scale_without_blaming_the_examples(toy, tmp_path, capsys):
-    """The scale starts at 65536, where the gradients of this loss overflow."""
+    """The scale starts at 65536, where gradients of this loss overflow."""
     out = tmp_path / "run"
     result = train(toy_task(toy, steps=12, save_every=6, precision="fp16"), out)
     assert result.reason == "finished"
     assert "step skipped" not in capsys.readouterr().err
     saved = json.loads((checkpoint.states(out)[-1] / "state.json").read_text())
-    assert saved["state"]["skips"] == 0 and 1 < saved["scaler"]["scale"] <= 65536
-    assert log_rows(out, "train")[-1]["loss"] < log_rows(out, "train")[0]["loss"] if log_rows(out, "train")[0]["loss"] else True
+    overflows = sum(row["grad_norm"] is None for row in log_rows(out, "train"))
+    assert overflows and saved["scaler"]["scale"] == 65536 / 2**overflows
+    assert saved["state"]["skips"] == 0
 
 
 def test_fp16_blames_the_examples_that_are_at_fault(toy, tmp_path, spoilt, capsys):
