@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(BIN)/python tasks/accent_ctc.py run --out runs/demo
 
 test: $(VENV)/installed
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	$(BIN)/python -m pytest -q
 
 soak: $(VENV)/installed

@@ -80,3 +80,33 @@ class TrainingLog:
         if not self.quiet:
             self.bar.close()
             self.board.close()
+
+
+class Window:
+    """Figures of the steps since the last line of the log."""
+
+    def __init__(self):
+        self.sums = dict.fromkeys(("loss", "tokens", "seconds", "padded"), 0.0)
+        self.norm = 0.0
+        self.elapsed, self.clock = 0.0, time.monotonic()
+
+    def add(self, step: dict[str, float]) -> None:
+        self.sums = {name: value + step[name] for name, value in self.sums.items()}
+        self.norm = step["grad_norm"]
+        now = time.monotonic()
+        self.elapsed, self.clock = self.elapsed + now - self.clock, now
+
+    def restart_clock(self) -> None:
+        """Leave out what has passed since the last step: evaluation is not training time."""
+        self.clock = time.monotonic()
+
+    def figures(self, here: Ranks, rate: float) -> dict[str, float]:
+        loss, tokens, seconds, padded = here.sum(*self.sums.values())
+        return {
+            "loss": loss / tokens if tokens else math.nan,  # every step was skipped
+            "lr": rate,
+            "grad_norm": self.norm,
+            "audio_seconds": seconds,
+            "audio_per_second": seconds / self.elapsed,
+            "real_share": seconds / padded,
+        }

@@ -82,6 +82,14 @@ class Run:
     device: str = "auto"
     max_skips: int = 10  # steps with a loss that is not finite, before training stops
 
+    def __post_init__(self):
+        least = {"steps": 0, "seed": 0, "patience": 0, "batches_per_step": 1, "eval_every": 1, "save_every": 1}
+        least |= {"log_every": 1, "keep": 1, "max_skips": 1}
+        wrong = {name: value for name, value in vars(self).items() if name in least and value < least[name]}
+        if wrong or not self.epochs > 0:
+            found = ", ".join(f"run.{name} is {value}; expected >= {least[name]}" for name, value in wrong.items())
+            raise ConfigError(found or f"run.epochs is {self.epochs}; expected > 0")
+
 
 @dataclass(frozen=True)
 class Task:

@@ -10,7 +10,6 @@ import json
 import math
 import random
 import signal
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import occupancy
 from speechxfer.precision import choose_attention, choose_precision
-from speechxfer.progress import TrainingLog
+from speechxfer.progress import TrainingLog, Window
 from speechxfer.task import Task
 from speechxfer.text import normalise
 
@@ -72,36 +71,6 @@ def seed_everything(*key: int) -> None:
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
     torch.manual_seed(int(words[2]))
-
-
-class _Window:
-    """Figures of the steps since the last line of the log."""
-
-    def __init__(self):
-        self.sums = dict.fromkeys(("loss", "tokens", "seconds", "padded"), 0.0)
-        self.norm = 0.0
-        self.elapsed, self.clock = 0.0, time.monotonic()
-
-    def add(self, step: dict[str, float]) -> None:
-        self.sums = {name: value + step[name] for name, value in self.sums.items()}
-        self.norm = step["grad_norm"]
-        now = time.monotonic()
-        self.elapsed, self.clock = self.elapsed + now - self.clock, now
-
-    def restart_clock(self) -> None:
-        """Leave out what has passed since the last step: evaluation is not training time."""
-        self.clock = time.monotonic()
-
-    def figures(self, here: Ranks, rate: float) -> dict[str, float]:
-        loss, tokens, seconds, padded = here.sum(*self.sums.values())
-        return {
-            "loss": loss / tokens if tokens else math.nan,  # every step was skipped
-            "lr": rate,
-            "grad_norm": self.norm,
-            "audio_seconds": seconds,
-            "audio_per_second": seconds / self.elapsed,
-            "real_share": seconds / padded,
-        }
 
 
 class _Training:
@@ -167,7 +136,7 @@ class _Training:
 
     def _loop(self, first: int, log: TrainingLog) -> Result:
         run, done = self.task.run, first
-        window = _Window()
+        window = Window()
         if reason := self._ended(first):
             killed_before_last = self.here.any(self.here.first and not (self.out / LAST).is_dir())
             return self._finish(done, reason) if killed_before_last else self._result(done, reason)
@@ -178,7 +147,7 @@ class _Training:
             last = done == self.steps
             if done % run.log_every == 0 or last:
                 log.train(done, window.figures(self.here, learning_rate(share.step, self.steps, self.task.optim)))
-                window = _Window()
+                window = Window()
             if done % run.eval_every == 0 or last:
                 self._evaluate(done, log)
                 window.restart_clock()

@@ -1,9 +1,9 @@
 """The straight line over one run folder: train, predict, score, gate. Each step reads files and writes files.
 
-    RUN/best/                                  the adapted checkpoint
-    RUN/before/test.predictions.jsonl          of the checkpoint that training started from
-    RUN/after/test.predictions.jsonl           of RUN/best; likewise retain.*, and *.scores.json beside each
-    RUN/verdict.json, verdict.xml, verdict.md  what the gate said: for programs, CI systems and people
+RUN/best/                                  the adapted checkpoint
+RUN/before/test.predictions.jsonl          of the checkpoint that training started from
+RUN/after/test.predictions.jsonl           of RUN/best; likewise retain.*, and *.scores.json beside each
+RUN/verdict.json, verdict.xml, verdict.md  what the gate said: for programs, CI systems and people
 """
 
 import dataclasses

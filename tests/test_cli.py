@@ -255,7 +255,7 @@ def test_help_says_how_to_call(verb, capsys, monkeypatch):
     assert "%%" not in help and all(len(line) <= 80 for line in help.splitlines())
 
 
-TOY_TASK = '''
+TOY_TASK = """
 from pathlib import Path
 
 from speechxfer import Optim, Task, main
@@ -269,7 +269,7 @@ def prepare():
 
 if __name__ == "__main__":
     main(TASK, prepare)
-'''
+"""
 
 
 def test_a_task_module_is_a_command(tmp_path):

@@ -46,7 +46,8 @@ def test_commands_run_on_the_sample(folder: Path):
     here = [line for line in commands() if "mine/" not in line]
     assert len(here) == 3
     for line in here:
-        done = subprocess.run([sys.executable, "-m", "speechxfer.cli", *shlex.split(line)[1:]], cwd=folder, capture_output=True, text=True)
+        command = [sys.executable, "-m", "speechxfer.cli", *shlex.split(line)[1:]]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 

@@ -34,7 +34,8 @@ def resolve(checkpoint: str | Path) -> Path:
         return Path(snapshot_download(str(checkpoint), allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{checkpoint}: neither a folder here nor a hub checkpoint within reach ({reason})") from error
+        found = f"neither a folder here nor a hub checkpoint within reach ({reason})"
+        raise CheckpointError(f"{checkpoint}: {found}") from error
 
 
 def load_checkpoint(
@@ -54,4 +55,3 @@ def load_checkpoint(
     if kind not in FAMILIES:
         raise CheckpointError(f"{folder}: model_type {kind!r}; expected one of {', '.join(FAMILIES)}")
     return FAMILIES[kind](folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser, changes=changes)
-

@@ -57,6 +57,9 @@ class Ctc(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Summed CTC loss, in float32 whatever the autocast. An utterance that no alignment fits counts as zero."""
+        # transformers lets gradients flow through the feature encoder unless told, also when all of it is frozen.
+        extractor = self.net.base_model.feature_extractor
+        extractor._requires_grad = any(p.requires_grad for p in extractor.parameters())
         inputs = {name: batch.inputs[name] for name in ("input_values", "attention_mask") if name in batch.inputs}
         with self._kept_layers():
             hidden = self.net.base_model(**inputs)[0]

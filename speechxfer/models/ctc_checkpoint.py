@@ -68,7 +68,8 @@ def load_ctc(
     missing -= {"lm_head.weight", "lm_head.bias"} if new is not old else set()
     missing = {name for name in missing if not name.endswith("masked_spec_embed")}  # only drawn on by time masking
     if missing:
-        raise CheckpointError(f"{folder}: weights are missing: {', '.join(sorted(missing))}; the model would be partly random")
+        names = ", ".join(sorted(missing))
+        raise CheckpointError(f"{folder}: weights are missing: {names}; the model would be partly random")
     if old is not None and new is not old:
         _keep_rows(net.lm_head, folder, old, new)
     return Ctc(net, frontend)
@@ -89,7 +90,8 @@ def changed(config: PretrainedConfig, changes: Mapping[str, Any]) -> PretrainedC
     for name, value in changes.items():
         if not hasattr(config, name):
             near = difflib.get_close_matches(name, config.to_dict(), n=1)
-            raise ConfigError(f"no field config.{name} in a {config.model_type} checkpoint" + f"; did you mean {near[0]}?" * len(near))
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"no field config.{name} in a {config.model_type} checkpoint{hint}")
         now = getattr(config, name)
         if now is not None and not isinstance(value, (int, float) if isinstance(now, float) else type(now)):
             raise ConfigError(f"config.{name} is {value!r}; expected {type(now).__name__}, as in {now!r}")

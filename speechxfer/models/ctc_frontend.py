@@ -99,7 +99,8 @@ class CtcFrontend:
                 first_seen.setdefault(character, index)
             labels = self.vocabulary.encode(normalised)
             if not labels and not missing:
-                problems.append(f"{manifest.where(index)}: the text {written!r} is empty after normaliser {self.normaliser}")
+                found = f"the text {written!r} is empty after normaliser {self.normaliser}"
+                problems.append(f"{manifest.where(index)}: {found}")
                 continue
             frames, needed = self.frames(round(seconds / speed * self.rate)), frames_needed(labels)
             if needed > frames:
