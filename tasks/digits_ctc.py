@@ -23,9 +23,10 @@ TASK = Task(
     train=str(DATA / "train.jsonl"),
     dev=str(DATA / "dev.jsonl"),
     test=str(DATA / "test.jsonl"),
+    config={"mask_time_prob": 0.05, "hidden_dropout": 0.1},
     data=Data(batch_seconds=40, perturb=Perturb(speed=(0.9, 1.0, 1.1), gain_db=(-6.0, 6.0))),
-    optim=Optim(lr=4e-4, warmup=0.1),
-    run=Run(steps=300, eval_every=100, save_every=100),
+    optim=Optim(lr=4e-4),
+    run=Run(steps=200, eval_every=50, save_every=50),
     require={"wer": "<= baseline * 0.5"},
 )
 

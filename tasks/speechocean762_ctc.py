@@ -21,9 +21,10 @@ TASK = Task(
     train=str(DATA / "train.jsonl"),
     dev=str(DATA / "dev.jsonl"),
     test=str(SOURCE / "dev.jsonl"),
+    config={"mask_time_prob": 0.05, "hidden_dropout": 0.1},
     data=Data(batch_seconds=40, perturb=Perturb(speed=(0.9, 1.0, 1.1))),
-    optim=Optim(lr=6e-4, warmup=0.1),
-    run=Run(steps=1000, eval_every=200, save_every=200),
+    optim=Optim(lr=6e-4),
+    run=Run(steps=500, eval_every=125, save_every=125),
     require={"wer": "<= baseline * 0.5"},
 )
 
