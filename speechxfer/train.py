@@ -315,6 +315,8 @@ class _Training:
         """Say what is about to happen, with the figures that were derived."""
         seconds, batches = self.mixture.seconds, self.plan.epoch(0)
         parameters = sum(p.numel() for p in self.model.parameters())
+        for name, value in self.fingerprint["task"].items():
+            log.say(f"{name} = {value!r}")
         for line in (*self.left_out, *self.machine_changes):
             log.say(line)
         if reason := self._ended(first):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speechxfer.errors import CheckpointError, ConfigError, ScoreError
-from speechxfer.task import Run, Task, fields
+from speechxfer.task import Run, Task
 
 if TYPE_CHECKING:
     from speechxfer.gate import Verdict
@@ -40,8 +40,6 @@ def train_run(task: Task, run: Path) -> None:
     """Train, or go on training."""
     from speechxfer.train import train
 
-    for name, value in fields(task).items():
-        print(f"{name} = {value!r}")
     result = train(task, run)
     best = f"best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}"
     print(f"{result.reason} at step {result.steps}; {best}")

@@ -22,7 +22,7 @@ OPTIM = [f.name for f in dataclasses.fields(Optim)]
         ("optim.lr=1", 1.0),
         (" optim.lr = 0.5 ", 0.5),
         ("run.steps=1_000", 1000),
-        ("run.steps=-3", -3),
+        ("run.steps=3", 3),
         ("optim.schedule=cosine", "cosine"),
         ("name=2e-5", "2e-5"),
         ("name=a=b", "a=b"),
@@ -177,3 +177,16 @@ def test_manifest_by_name():
 def test_length_limits_that_let_nothing_through(low, high):
     with pytest.raises(ConfigError, match="expected 0 <= min < max"):
         Data(min_seconds=low, max_seconds=high)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("run.eval_every=0", "run.eval_every is 0; expected >= 1"),
+        ("run.steps=-3", "run.steps is -3; expected >= 0"),
+        ("run.epochs=0", "run.epochs is 0.0; expected > 0"),
+    ],
+)
+def test_counts_that_make_no_sense(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        override(TASK, [setting])
