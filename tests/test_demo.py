@@ -57,7 +57,7 @@ def test_sentences_are_lowercase_words_of_the_stated_length(sentences):
 def test_the_language_is_wide(sentences):
     words = Counter(word for text in sentences for word in text.split())
     assert len(words) >= 3000
-    assert len(set(sentences)) > 0.93 * len(sentences)
+    assert len(set(sentences)) > 0.9 * len(sentences)
     assert sum(count >= 3 for count in words.values()) >= 3000  # and learnable: not a tail of words said once
 
 
@@ -76,7 +76,7 @@ def test_patterns_and_word_lists_fit_together():
 
 def test_articles_agree_with_the_next_word(sentences):
     pairs = {match for text in sentences for match in re.findall(r"\ban? \w+", text)}
-    assert {"an honest", "an umbrella", "a useful", "a unique"} <= pairs
+    assert {"an honest", "an umbrella", "an ugly", "a used", "a uniform"} <= pairs
     for pair in pairs - {"a m"}:
         article, word = pair.split()
         if not re.match("hour|honest|uni|use|usu|euro|one|ukr", word):
