@@ -10,10 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechxfer.adapt.freeze import Freeze
 from speechxfer.errors import ConfigError, SpeechxferError
 from speechxfer.task import Source, Task, fields, override
+
+if TYPE_CHECKING:
+    from speechxfer.transcripts import Pairs
 
 Prepare = Callable[[], None]
 
@@ -66,18 +70,38 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, required=True, metavar="PATH", help="run folder, or file to write")
     _add_task_flags(predict)
 
-    score = verb("score", _score, "error rates with 95 % intervals: of a run, or of a predictions file")
-    score.add_argument("predictions", nargs="?", type=Path, help="predictions.jsonl")
+    score = verb("score", _score, "scores with 95 % intervals: of a run, of a predictions file, or of plain texts")
+    score.add_argument("predictions", nargs="?", type=Path, help="predictions: .jsonl, .csv or .tsv")
     score.add_argument("--out", type=Path, metavar="PATH", help="run folder, or scores.json to write")
-    score.add_argument("--metrics", nargs="+", metavar="METRIC", help="wer, cer")
+    _add_text_flags(score)
+    score.add_argument("--hyp", type=Path, metavar="FILE", help="what the system wrote, with --ref")
     _add_task_flags(score)
+
+    compare = verb("compare", _compare, "two systems on the same items: difference, interval, significance")
+    compare.add_argument("before", type=Path, help="predictions (or with --ref, hypotheses), or a scores.json")
+    compare.add_argument("after", type=Path, help="likewise, of the other system")
+    compare.add_argument("--groups", nargs="+", default=[], metavar="KEY", help="break down by these")
+    _add_text_flags(compare)
+    _add_task_flags(compare)
 
     gate = verb("gate", _gate, "scores against rules: exit 0 pass, 1 fail, 2 cannot judge")
     gate.add_argument("--out", type=Path, metavar="PATH", help="run folder, or where verdict.* go")
     gate.add_argument("--scores", nargs="+", default=[], metavar="[SET=]FILE", help="of test, or retain=scores.json")
     gate.add_argument("--baseline", nargs="+", default=[], metavar="[SET=]FILE", help="likewise, of the model before")
+    gate.add_argument("--rules", type=Path, metavar="FILE", help="of one rule a line, besides those of --require")
+    gate.add_argument("--allow-small", action="store_true", help="pass what this few items cannot show to be broken")
     _add_task_flags(gate)
+
+    report = verb("report", _report, "one HTML page of a run, or of several beside each other")
+    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder")
+    report.add_argument("--out", type=Path, metavar="FILE", help="page to write (default: RUN/report.html)")
     return top
+
+
+def _add_text_flags(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--ref", nargs="+", type=Path, default=[], metavar="FILE", help="references: a file each")
+    sub.add_argument("--metrics", nargs="+", metavar="METRIC", help="wer cer gcer mer wil bleu chrf chrf++ ter, ...")
+    sub.add_argument("--equivalences", metavar="FILE", help="spellings that count as the same")
 
 
 def _add_task_flags(sub: argparse.ArgumentParser) -> None:
@@ -87,7 +111,7 @@ def _add_task_flags(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--train", nargs="+", metavar="FILE[=WEIGHT]", help="training manifests, mixed by weight")
     for name in ("dev", "test", "retain"):
         group.add_argument(f"--{name}", metavar="FILE", help=f"{name} manifest")
-    group.add_argument("--normaliser", metavar="NAME", help="of texts: none, basic, english or indic")
+    group.add_argument("--normaliser", metavar="NAME", help="of texts: none, nfc, basic, english, indic")
     for name, metavar, summary in (
         ("freeze", "DEPTH[:STEP]", "keep the lowest DEPTH layers (until STEP); repeatable"),
         ("require", "RULE", 'of the gate, such as "wer <= 0.2"; repeatable'),
@@ -194,56 +218,103 @@ def _predict(arguments: argparse.Namespace, task: Task | None, prepare: Prepare 
 
 
 def _score(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
-    chosen = resolved(arguments, task)
-    if arguments.metrics:
-        chosen = dataclasses.replace(chosen, metrics=tuple(arguments.metrics))
-    if arguments.predictions:
-        from speechxfer.score import score, table, write_scores
+    from speechxfer import verbs
+
+    chosen = _with_text_flags(arguments, task)
+    if bool(arguments.hyp) != bool(arguments.ref):
+        raise ConfigError("score takes --ref and --hyp together: references, and what the system wrote")
+    if arguments.predictions and arguments.hyp:
+        raise ConfigError(f"score takes a predictions file ({arguments.predictions}) or --ref and --hyp, not both")
+    if arguments.predictions or arguments.hyp:
+        from speechxfer import diagnosis
+        from speechxfer.score_table import table
 
         if arguments.out and arguments.out.is_dir():
             example = arguments.out / "scores.json"
             raise ConfigError(f"--out {arguments.out}: is a folder; expected a file to write, such as {example}")
-        scores = score(arguments.predictions, chosen.metrics, chosen.normaliser)
-        print(table(scores))
-        if arguments.out:
-            write_scores(arguments.out, scores)
+        scores, found = verbs.score_file(chosen, _predictions(arguments, arguments.hyp), arguments.out)
+        print(table(scores) + "\n\n" + diagnosis.table(found))
         return 0
     if not arguments.out:
-        raise ConfigError("score takes a predictions file, or --out RUN")
-    from speechxfer import verbs
-
+        raise ConfigError("score takes a predictions file, --ref and --hyp, or --out RUN")
     verbs.score_run(chosen, arguments.out)
     return 0
 
 
+def _with_text_flags(arguments: argparse.Namespace, task: Task | None) -> Task:
+    given = {"metrics": arguments.metrics and tuple(arguments.metrics), "equivalences": arguments.equivalences}
+    return dataclasses.replace(resolved(arguments, task), **{name: value for name, value in given.items() if value})
+
+
+def _predictions(arguments: argparse.Namespace, hyp: Path | None) -> "Path | Pairs":
+    """A predictions file, or references and hypotheses joined."""
+    if not arguments.ref:
+        return hyp or arguments.predictions
+    from speechxfer.transcripts import Pairs
+
+    return Pairs(tuple(arguments.ref), hyp)
+
+
+def _compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    from speechxfer import verbs
+    from speechxfer.comparison import compare, table
+    from speechxfer.items import extract, items_path, read_items
+
+    chosen = _with_text_flags(arguments, task)
+    equal = verbs.equivalences(chosen)
+    items = [
+        read_items(items_path(path))
+        if path.suffix == ".json"
+        else extract(_predictions(arguments, path), chosen.metrics, chosen.scored_by(), equal)
+        for path in (arguments.before, arguments.after)
+    ]
+    print(table(compare(*items, groups=arguments.groups)))
+    return 0
+
+
 def _gate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
-    from speechxfer import gate, verbs
+    from speechxfer import verbs
+    from speechxfer.rules import read_rules
 
     chosen = resolved(arguments, task)
+    if arguments.rules:
+        lines = read_rules(arguments.rules)
+        chosen = dataclasses.replace(chosen, require=(*lines, *arguments.require))
+    if arguments.allow_small:
+        chosen = dataclasses.replace(chosen, allow_small=True)
     if not arguments.scores:
         if not arguments.out:
             raise ConfigError("gate takes --scores FILE, or --out RUN")
         return verbs.gate_run(chosen, arguments.out)
-    verdict = gate.judge(_named_scores(arguments.scores), chosen.require, _named_scores(arguments.baseline) or None)
-    print(gate.table(verdict))
     if arguments.out:
         _expect_folder(arguments.out)
-        verbs.write_verdict(arguments.out, verdict)
-    return verdict.exit_code
+    scores, items = _named_scores(arguments.scores)
+    baseline, before = _named_scores(arguments.baseline)
+    return verbs.judge(chosen, arguments.out, scores, baseline or None, items, before)
 
 
-def _named_scores(files: Sequence[str]) -> dict[str, dict]:
-    """{"test": scores, ...} of `FILE` and `retain=FILE`."""
+def _report(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    from speechxfer.report import report
+
+    print(report(arguments.runs, arguments.out or arguments.runs[0] / "report.html"))
+    return 0
+
+
+def _named_scores(files: Sequence[str]) -> tuple[dict[str, dict], dict]:
+    """{"test": scores, ...} of `FILE` and `retain=FILE`, and the items beside them as far as they are there."""
+    from speechxfer.items import items_path, read_items
     from speechxfer.score import read_scores
 
-    named = {}
+    named, items = {}, {}
     for text in files:
         name, equals, path = text.partition("=")
         name, path = (name, path) if equals else ("test", text)
         if name in named:
             raise ConfigError(f"two files for the set {name!r}, the second is {path}; write SET=FILE, as retain={path}")
         named[name] = read_scores(path)
-    return named
+        if items_path(path).is_file():
+            items[name] = read_items(items_path(path))
+    return named, items
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from speechxfer import score
+from speechxfer import edits
 from speechxfer.data import sorted_batches
 from speechxfer.errors import SpeechxferError
 from speechxfer.manifest import Manifest
@@ -59,16 +59,16 @@ class Dev:
         refs = list(self.manifest.texts())
         mine = np.arange(len(self.manifest))[self.here.rank :: self.here.world]
         loss = tokens = empty = 0.0
-        counts = dict.fromkeys(METRICS, score.Counts.zero())
+        counts = dict.fromkeys(METRICS, edits.Counts.zero())
         budget = self.task.data.batch_seconds
         for indices, batch in sorted_batches(self.manifest, mine, self.frontend, budget, self.task.data):
             with precision.autocast(self.here.device):
                 output, texts = model.evaluate(batch.to(self.here.device))
             loss, tokens = loss + float(output.loss_sum), tokens + output.tokens
             for index, hyp in zip(indices, texts, strict=True):
-                ref, hyp = (normalise(self.task.normaliser, t) for t in (refs[index], hyp))
+                ref, hyp = (normalise(self.task.scored_by(), t) for t in (refs[index], hyp))
                 empty += not hyp
-                counts = {name: total + score.count(name, ref, hyp) for name, total in counts.items()}
+                counts = {name: total + edits.count(name, ref, hyp) for name, total in counts.items()}
         return [loss, tokens, empty, len(mine), *(n for c in counts.values() for n in (c.errors, c.length))]
 
 

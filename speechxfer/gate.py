@@ -1,316 +1,291 @@
 """Scores and rules in, a verdict out: may this model ship?
 
-A rule is one line, `[set.]metric[[key=value]] op limit`:
+What the rules look like stands in `rules`; this is how they are judged. A gate errs in two ways, and both are bounded:
+it stops a model that is as good as the one before, or it says "pass" of a test set that could not have shown otherwise.
 
-    wer <= 0.2                         the set named "test"
-    wer[accent=scottish] <= 0.25       one group
-    wer[accent=*] <= 0.3               every group of that key, each judged alone
-    retain.wer <= baseline + 0.01      another set, against the scores of the model before
-    wer <= baseline * 0.5              the errors at least halve
+An absolute rule (`wer <= 0.16`) is judged on the value, and the interval is shown beside it. It cannot be judged on a
+set so small that nobody would have seen an error of the size of the limit itself (80 % power; for `wer <= 0.2`, an
+error rate of 0.4 might look like 0.2), unless the interval lies wholly beyond the limit: that is broken on any set.
+A score without any error has no spread to judge by. There the rule of three holds: of n items without an error, up to
+3 / n of all items may have one (95 %; Hanley & Lippman-Hand 1983, "If nothing goes wrong, is everything all right?"),
+and that is what is held against the limit. A limit of 0 asks for no error on these very items, and is judged as it is.
 
-`op` is <=, <, >= or >; limits are in the units of scores.json, so an error rate of 20 % is 0.2. Judging is on the
-point value; the interval is shown beside it. What cannot be judged never passes: a missing score, or a baseline
-on other references, is a finding of its own.
+A rule against a baseline is judged on the paired difference d between the value and the limit, with both models
+resampled together, by speaker where speakers are named. Its interval has 95 %, so each side errs in 1 case of 40.
+
+    wer <= baseline + 0.005    d wholly <= 0: pass; wholly > 0: fail; else the set is too small to tell: cannot judge
+    wer <= baseline            equality can never be shown, so: fail where a regression is shown, else pass
+    wer < baseline             pass where an improvement is shown (p < 0.05 too), else fail
+    wer[accent=*] <= baseline  as above for each group; "shown" means p < 0.05 after Holm's correction over the groups
+
+Two models that score alike whichever items are drawn are judged on the value. Items on which both score alike tell
+nothing of the direction: a difference that rests on fewer than six clusters that differ is taken to be as uncertain as
+six clusters are. `worst` and `gap` of a baseline's groups are taken anew in every resample.
+
+Every finding against a baseline says what it could have seen: how far past the limit the truth must lie for four such
+test sets of five to show it. `allow_small` judges on the value what is too small to judge; of a rule that allows a loss
+(`<= baseline + 0.01`) it then passes what is not shown to be broken. What is missing, or was scored on other items,
+never passes.
 """
 
-import json
 import math
-import operator
-import re
-import textwrap
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from speechxfer.errors import ConfigError
-from speechxfer.score import Score
+import numpy as np
 
-DEFAULT_SET = "test"
-COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
-CHANGE = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-ERROR_RATES = ("wer", "cer")  # fractions: a limit of 20 would let everything pass
+from speechxfer.errors import ScoreError
+from speechxfer.evidence import Evidence, Scores, comparable, group_named, look_up, no_value, without_star
+from speechxfer.interval import FEWEST, interval, resample
+from speechxfer.items import Items
+from speechxfer.metrics import Metric
+from speechxfer.rules import Rule, parse_rules
+from speechxfer.score import CONFIDENCE, RESAMPLES, Score
+from speechxfer.significance import detectable, holm, p_value
+from speechxfer.verdict import Finding, Verdict, number
 
-NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-RULE = re.compile(
-    rf"""\s* (?:(?P<scores>[\w-]+)\.)? (?P<metric>\w+)
-    \s* (?:\[\s*(?P<key>[^=\[\]]+?)\s*=\s*(?P<value>.+?)\s*\])?     # up to the last ]: a value may hold any character
-    \s* (?P<compare><=|>=|<|>)
-    \s* (?:baseline (?:\s*(?P<change>[-+*])\s*(?P<by>{NUMBER}))? | (?P<number>[-+]?{NUMBER})) \s*""",
-    re.VERBOSE,
-)
-REPAIRS = (  # what people write instead; a repair is suggested, never assumed
-    (r"=\s*<|<\s+=|\u2264", "<="),
-    (r"=\s*>|>\s+=|\u2265", ">="),
-    (rf"({NUMBER})\s*%", lambda match: f"{float(match[1]) / 100:g}"),
-    (r"(?<=[<>=])(\s*)(?i:bas\w+)", r"\1baseline"),
-    (r"(?<=baseline)\s*[x\u00d7]\s*", " * "),
-    (rf"({NUMBER})\s*\*\s*baseline", r"baseline * \1"),
-)
-
-Status = Literal["pass", "fail", "cannot judge"]
-Scores = Mapping[str, Score]  # of one set, by metric
-
-
-@dataclass(frozen=True)
-class Rule:
-    """`scores` names the set; `key` and `value` the group ("*": each), None for the whole set.
-
-    The limit is `number`, or the baseline's value changed by it where `change` is one of + - *.
-    """
-
-    scores: str
-    metric: str
-    key: str | None
-    value: str | None
-    compare: str
-    change: str | None
-    number: float
-
-    @classmethod
-    def parse(cls, text: str) -> "Rule":
-        """Raises ConfigError with what may have been meant."""
-        match = RULE.fullmatch(text)
-        if not match:
-            raise ConfigError(f"the rule {text!r} cannot be read; {_repaired(text)}")
-        change, number = match["change"], match["by"] or match["number"]
-        if number is None:  # the baseline as it is
-            change, number = "+", "0"
-        rule = cls(
-            scores=match["scores"] or DEFAULT_SET,
-            metric=match["metric"],
-            key=match["key"],
-            value=match["value"],
-            compare=match["compare"],
-            change=change,
-            number=float(number),
-        )
-        if not math.isfinite(rule.number):
-            raise ConfigError(f"the rule {text!r} has the limit {number}; expected a finite number")
-        if rule.metric in ERROR_RATES and not change and rule.number > 2:
-            fraction = replace(rule, number=rule.number / 100)
-            raise ConfigError(f"the rule {text!r}: error rates are fractions; did you mean '{fraction}'?")
-        return rule
-
-    def __str__(self) -> str:
-        scores = "" if self.scores == DEFAULT_SET else f"{self.scores}."
-        group = f"[{self.group}]" if self.key else ""
-        limit = f"baseline {self.change} {self.number!r}".removesuffix(" + 0.0") if self.change else repr(self.number)
-        return f"{scores}{self.metric}{group} {self.compare} {limit}"
-
-    @property
-    def group(self) -> str | None:
-        return f"{self.key}={self.value}" if self.key else None
-
-
-def _repaired(text: str) -> str:
-    repaired = text
-    for pattern, by in REPAIRS:
-        repaired = re.sub(pattern, by, repaired)
-    if RULE.fullmatch(repaired):
-        return f"did you mean {repaired!r}?"
-    return "expected a score, <= < >= or >, and a limit: 'wer[accent=scottish] <= 0.2' or 'wer <= baseline * 0.5'"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One rule on one score. `rule` is its text, with the group's name in place of a star."""
-
-    rule: str
-    value: float | None
-    limit: float | None
-    low: float | None
-    high: float | None
-    status: Status
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    findings: tuple[Finding, ...]
-
-    @property
-    def status(self) -> Status:
-        """A rule that is known to be broken decides; short of that, what cannot be judged does not pass."""
-        statuses = {finding.status for finding in self.findings}
-        if "fail" in statuses:
-            return "fail"
-        return "pass" if statuses == {"pass"} else "cannot judge"
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 2 cannot judge."""
-        return {"pass": 0, "fail": 1, "cannot judge": 2}[self.status]
-
-    def to_json(self) -> str:
-        row = {"status": self.status, "exit_code": self.exit_code, "findings": [asdict(f) for f in self.findings]}
-        return json.dumps(row, ensure_ascii=False, allow_nan=False, indent=1)
+ALPHA = 1 - CONFIDENCE
+POWER = 0.8
+SEED = 0
 
 
 def judge(
     scores: Mapping[str, Scores],
     rules: Mapping[str, str] | Sequence[str],
     baseline: Mapping[str, Scores] | None = None,
+    *,
+    items: Mapping[str, Items] | None = None,
+    baseline_items: Mapping[str, Items] | None = None,
+    allow_small: bool = False,
 ) -> Verdict:
     """Judge named sets of scores, {"test": ..., "retain": ...}, by rules.
 
-    `rules` are lines, or the two halves of lines as a mapping: {"wer": "<= 0.2"}. `baseline` holds the scores
-    of the model before, by the same names. Raises ConfigError with every malformed rule.
+    `rules` are lines, or the two halves of lines as a mapping: {"wer": "<= 0.2"}. `baseline` holds the scores of the
+    model before, by the same names. Rules against it need the `items` of both. Raises ConfigError with every
+    malformed rule.
     """
-    parsed = _parse_all([f"{left} {right}" for left, right in rules.items()] if isinstance(rules, Mapping) else rules)
+    if isinstance(rules, Mapping):
+        rules = [f"{left} {right}" for left, right in rules.items()]
+    parsed = parse_rules([rules] if isinstance(rules, str) else rules)
     if not parsed:
         reason = "a gate without rules lets nothing pass; write some, as require={'wer': '<= 0.2'}"
-        return Verdict((_cannot("(no rules)", reason),))
-    single = [one for rule in parsed for one in _without_star(rule, scores, baseline)]
-    return Verdict(tuple(_find(rule, scores, baseline) for rule in single))
+        return Verdict((Finding("(no rules)", "cannot judge", reason),))
+    evidence = Evidence(scores, baseline, items or {}, baseline_items or {}, allow_small)
+    found = []
+    for rule in parsed:
+        each = without_star(rule, evidence)
+        found += _against_baseline(each, evidence) if rule.change else [_absolute(one, evidence) for one in each]
+    return Verdict(tuple(found))
 
 
-def _parse_all(lines: Iterable[str]) -> list[Rule]:
-    if isinstance(lines, str):
-        lines = [lines]
-    rules, problems = [], []
-    for line in lines:
-        try:
-            rules.append(Rule.parse(line))
-        except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return rules
-
-
-def _without_star(rule: Rule, scores: Mapping[str, Scores], baseline: Mapping[str, Scores] | None) -> list[Rule]:
-    """One rule for each group that the scores or the baseline have, so that a group that vanished is noticed."""
-    if rule.value != "*":
-        return [rule]
-    groups = {}
-    for sets in (scores, baseline if rule.change else None):
-        score = (sets or {}).get(rule.scores, {}).get(rule.metric)
-        groups |= dict.fromkeys(name for name in (score.groups if score else ()) if name.startswith(f"{rule.key}="))
-    return [replace(rule, value=name.removeprefix(f"{rule.key}=")) for name in groups] or [rule]
-
-
-def _find(rule: Rule, scores: Mapping[str, Scores], baseline: Mapping[str, Scores] | None) -> Finding:
-    score = _look_up(rule, scores, "scores")
+def _absolute(rule: Rule, evidence: Evidence) -> Finding:
+    score = look_up(rule, evidence.scores, "scores")
     if isinstance(score, str):
-        return _cannot(str(rule), score)
-    if not _is_finite(score.value):
-        return _cannot(str(rule), score.note or f"the score is {score.value!r}")
-    limit = rule.number
-    if rule.change:
-        if baseline is None:
-            return _cannot(str(rule), "the scores of the model before are needed, and none were given", score)
-        before = _look_up(rule, baseline, "baseline scores")
-        if isinstance(before, str):
-            return _cannot(str(rule), before, score)
-        if before.signature != score.signature:
-            reason = f"the baseline was scored on something else: {_difference(before.signature, score.signature)}"
-            return _cannot(str(rule), reason, score)
-        if not _is_finite(before.value):
-            return _cannot(str(rule), f"in the baseline: {before.note or f'the score is {before.value!r}'}", score)
-        limit = CHANGE[rule.change](before.value, rule.number)
-    # 0.1 + 0.2 > 0.3 in binary: a value on the limit up to rounding counts as being on it.
-    if math.isclose(score.value, limit, rel_tol=1e-9, abs_tol=1e-12):
-        kept = "=" in rule.compare
-    else:
-        kept = COMPARE[rule.compare](score.value, limit)
-    return Finding(str(rule), score.value, limit, score.low, score.high, "pass" if kept else "fail")
+        return Finding(str(rule), "cannot judge", score)
+    if problem := no_value(score):
+        return _finding(rule, score, "cannot judge", problem)
+    group, named = group_named(rule, evidence.scores[rule.scores][rule.metric])
+    if score.low is None and rule.of != "gap" and (items := evidence.items.get(rule.scores)):
+        score = _with_interval(score, group, items)
+    kept = "pass" if rule.keeps(score.value, rule.number) else "fail"
+    least = _detectable(score)
+    finding = _finding(rule, score, kept, named, limit=rule.number, detectable=least)
+    if small := _too_small(rule, score, least):
+        return _told(finding, small) if evidence.allow_small else _told(replace(finding, status="cannot judge"), small)
+    if score.low is not None and score.low <= rule.number <= score.high:
+        return _told(finding, "the interval contains the limit")
+    return finding
 
 
-def _cannot(rule: str, reason: str, score: Score | None = None) -> Finding:
-    value, low, high = (score.value, score.low, score.high) if score else (None, None, None)
-    return Finding(rule, value, None, low, high, "cannot judge", reason)
+def _too_small(rule: Rule, score: Score, least: float | None) -> str:
+    """Why the set is too small for an absolute rule, or ""."""
+    if score.clusters < 2:
+        return f"one {score.cluster} is too few to judge by"
+    if not rule.number:
+        return ""
+    if _is_perfect(score):
+        scale = 1.0 if score.unit == "rate" else 100.0
+        bound = abs(score.value - 3 * scale / score.n)
+        broken = rule.keeps(score.value, rule.number) and not rule.keeps(bound, rule.number)
+        may = number(bound, score.unit)
+        return f"no error in {score.n} items leaves up to {may} (rule of three): too few items" if broken else ""
+    if least is None:
+        return score.note or "there is no interval"
+    if least > abs(rule.number) and score.low <= rule.number <= score.high:
+        return f"too few items to judge by: what they show differs by {number(least, score.unit)}, more than the limit"
+    return ""
 
 
-def _look_up(rule: Rule, sets: Mapping[str, Scores], what: str) -> Score | str:
-    """The score that a rule speaks of, or why there is none."""
-    if rule.scores not in sets:
-        return f"no {what} of a set {rule.scores!r}; {_instead(rule.scores, sets)}"
-    of_set = sets[rule.scores]
-    if rule.metric not in of_set:
-        return f"the {what} of {rule.scores!r} have no metric {rule.metric!r}; {_instead(rule.metric, of_set)}"
-    score = of_set[rule.metric]
-    if rule.group is None:
+def _is_perfect(score: Score) -> bool:
+    """Without an error: 0, or 100 of a translation's points."""
+    return score.low is None and score.value == (100.0 if score.higher_is_better and score.unit == "points" else 0.0)
+
+
+def _detectable(score: Score) -> float | None:
+    """`significance.detectable` of a score, from its interval: that is t standard errors to each side."""
+    if score.low is None or score.clusters < 2:
+        return None
+    from scipy.special import stdtrit
+
+    below, seen, power = stdtrit(score.clusters - 1, [(1 + score.confidence) / 2, 1 - ALPHA / 2, POWER])
+    return float((score.high - score.low) / 2 / below * (seen + power))
+
+
+def _with_interval(score: Score, group: str | None, items: Items) -> Score:
+    """Keys with very many groups have scores without intervals; the few that rules name get theirs here."""
+    try:
+        index = items.members(group)
+    except ScoreError:
         return score
-    if rule.group not in score.groups:
-        keys = list(dict.fromkeys(name.partition("=")[0] for name in score.groups))
-        near = _instead(rule.group, score.groups) if rule.key in keys else _instead(rule.key, keys)
-        return f"the {what} of {rule.scores!r} have no group {rule.group!r}; {near}"
-    return score.groups[rule.group]
+    column = items.columns.get(score.metric)
+    if column is None or column.signature(index) != score.signature:
+        return score
+    totals = items.totals(score.metric, index, items.clusters(index)[1])
+    samples = column.metric.value(resample(totals, resamples=RESAMPLES, seed=SEED))
+    low, high = interval(samples, len(totals), score.confidence) or (None, None)
+    return replace(score, low=low, high=high)
 
 
-def _instead(name: str, choices: Iterable[str]) -> str:
-    choices = list(choices)
-    near = get_close_matches(name, choices, 1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"found {', '.join(choices[:8])}" + (" ..." if len(choices) > 8 else "") if choices else "found none"
+@dataclass(frozen=True)
+class Paired:
+    """What one rule against the baseline is judged on.
+
+    `past` is how far the score lies over the limit, `samples` [resamples] the same of both models resampled together.
+    `size` says of how many items and clusters, and what those are; `units` are the clusters that the samples are worth;
+    `alike` says that both models score the same on every item.
+    """
+
+    rule: Rule
+    score: Score
+    before: float
+    past: float
+    samples: np.ndarray
+    size: dict[str, int | str]
+    units: int
+    alike: bool
 
 
-def _difference(before: str, after: str) -> str:
-    pairs = zip(before.split("|"), after.split("|"), strict=False)
-    return ", ".join(f"{a} before, {b} now" for a, b in pairs if a != b) or f"{before} before, {after} now"
+def _against_baseline(rules: Sequence[Rule], evidence: Evidence) -> list[Finding]:
+    """Findings of the groups of one rule, whose p-values are corrected for their number."""
+    paired = [_pair(rule, evidence) for rule in rules]
+    judged = [one for one in paired if isinstance(one, Paired)]
+    adjusted = iter(holm([p_value(one.samples, one.units) for one in judged]))
+    return [
+        _decide(one, next(adjusted), len(judged), evidence.allow_small) if isinstance(one, Paired) else one
+        for one in paired
+    ]
 
 
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def _pair(rule: Rule, evidence: Evidence) -> Paired | Finding:
+    """Both models resampled together, or why they cannot be."""
+    score = look_up(rule, evidence.scores, "scores")
+    if isinstance(score, str):
+        return Finding(str(rule), "cannot judge", score)
+    if problem := no_value(score):
+        return _finding(rule, score, "cannot judge", problem)
+    before = comparable(rule, score, evidence)
+    if isinstance(before, str):
+        return _finding(rule, score, "cannot judge", before)
+    try:
+        return _resampled(rule, score, before, evidence.items[rule.scores], evidence.baseline_items[rule.scores])
+    except ScoreError as error:
+        return _finding(rule, score, "cannot judge", str(error), limit=rule.limit(before.value))
 
 
-def table(verdict: Verdict) -> str:
-    """The verdict as plain text of at most 80 columns; long rules and reasons are wrapped."""
-    lines = [_row("", "rule", "value", "limit", "interval")]
-    for one in verdict.findings:
-        first, *more = textwrap.wrap(one.rule, 38, break_on_hyphens=False)
-        lines.append(_row(one.status, first, _number(one.value), _number(one.limit), _interval(one)))
-        lines += [_row("", line, "", "", "") for line in more]
-        lines += textwrap.wrap(one.reason, 80, initial_indent=" " * 13, subsequent_indent=" " * 13)
-    return "\n".join([*lines, _summary(verdict)])
+def _resampled(rule: Rule, score: Score, before: Score, now_items: Items, before_items: Items) -> Paired:
+    """Raises ScoreError where the items are not those of the scores, or are grouped in another way."""
+    metric = now_items.columns[rule.metric].metric
+    groups = now_items.sizeable(rule.key) if rule.of else [rule.group]
+    members = [now_items.members(group) for group in groups]
+    for group, index in zip(groups, members, strict=True):
+        if not np.array_equal(index, before_items.members(group)):
+            raise ScoreError(f"{group} has other items before than now; score both again")
+    index = np.concatenate(members)
+    part = np.repeat(np.arange(len(groups)), [len(one) for one in members])
+    cluster, codes = now_items.clusters(index)
+    clusters = int(codes.max()) + 1
+    totals = np.zeros((clusters, 2, len(groups), len(metric.columns)))
+    for which, items in enumerate((now_items, before_items)):
+        np.add.at(totals[:, which], (codes, part), items.columns[rule.metric].statistics[index])
+
+    after, ahead = _values(rule, metric, totals.sum(axis=0))
+    for what, value, kept in (("scores", after, score.value), ("baseline scores", ahead, before.value)):
+        if not math.isclose(value, kept, rel_tol=1e-6, abs_tol=1e-9):
+            raise ScoreError(f"{rule.scores}.items.npz is not of its {what} ({value:g}, {kept:g}); score again")
+    sums = resample(totals.reshape(clusters, -1), resamples=RESAMPLES, seed=SEED)
+    drawn = _values(rule, metric, sums.reshape(-1, *totals.shape[1:]))
+    differ = int((totals[:, 0] != totals[:, 1]).any(axis=(1, 2)).sum())
+    # A factor makes every cluster tell; with a sum, those that score alike before and now do not.
+    units = clusters if rule.change == "*" else min(clusters, max(FEWEST, differ))
+    return Paired(
+        rule=rule,
+        score=score,
+        before=before.value,
+        past=float(_snapped(rule.past(after, ahead), after)),
+        samples=_snapped(rule.past(*drawn.T), drawn[:, 0]),
+        size={"n": len(index), "cluster": cluster, "clusters": clusters},
+        units=units,
+        alike=not differ,
+    )
 
 
-def _row(status: str, rule: str, value: str, limit: str, interval: str) -> str:
-    return f"{status:13}{rule:38}{value:>7} {limit:>7} {interval:>13}".rstrip()
+def _values(rule: Rule, metric: Metric, sums: np.ndarray) -> np.ndarray:
+    """[..., 2, groups, k] sums of now and before -> [..., 2]: the score, or what `of` makes of the groups' scores."""
+    values = metric.value(sums)
+    if rule.of is None:
+        return values[..., 0]
+    low, high = np.fmin.reduce(values, axis=-1), np.fmax.reduce(values, axis=-1)  # a group without a value is left out
+    return high - low if rule.of == "gap" else low if metric.higher_is_better else high
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+def _snapped(past: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """What differs from the limit by rounding alone is on it."""
+    return np.where(np.abs(past) <= 1e-12 + 1e-9 * np.abs(scale), 0.0, past)
 
 
-def _interval(one: Finding) -> str:
-    return "-" if one.low is None or one.high is None else f"{_number(one.low)}-{_number(one.high)}"
+def _decide(one: Paired, p: float, groups: int, allow_small: bool) -> Finding:
+    """`p` is corrected for the `groups` of the rule, and so is what could have been seen."""
+    rule, score, limit = one.rule, one.score, one.rule.limit(one.before)
+    kept = rule.keeps(score.value, limit)
+    ends = interval(one.samples, one.units, CONFIDENCE)
+    finding = _finding(rule, score, "pass" if kept else "fail", limit=limit, difference=one.past, **one.size)
+    if ends is None and one.units > 1:
+        return _told(finding, "both score the same on every item" if one.alike else "the difference has no spread")
+    if ends is None:
+        return _undecided(finding, f"one {finding.cluster} is too few to judge by", one, kept, allow_small)
+    least = detectable(one.samples, one.units, power=POWER, alpha=ALPHA / 2 / groups)
+    low, high = ends
+    finding = replace(finding, difference_low=low, difference_high=high, p=p, detectable=least)
+    if not rule.lower_is_kept:
+        low, high = -high, -low
+    broken = low > 0 and p < ALPHA
+    if broken:
+        return replace(finding, status="fail", reason="worse than the limit, beyond chance")
+    if rule.strict:
+        shown = high < 0 and p < ALPHA
+        reason = "" if shown else f"not shown: p = {p:.2g}, where less than {ALPHA:.2g} was needed"
+        return replace(finding, status="pass" if shown else "fail", reason=reason)
+    if high <= 0:
+        return replace(finding, status="pass")
+    if not rule.has_margin:
+        return replace(finding, status="pass", reason="no regression shown")
+    return _undecided(finding, "too few items to tell which side of the limit it is on", one, kept, allow_small)
 
 
-def _summary(verdict: Verdict) -> str:
-    counts = {status: sum(f.status == status for f in verdict.findings) for status in ("pass", "fail", "cannot judge")}
-    shown = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-    return f"gate: {verdict.status.upper()} ({shown}; exit {verdict.exit_code})"
+def _undecided(finding: Finding, reason: str, one: Paired, kept: bool, allow_small: bool) -> Finding:
+    if not allow_small:
+        return replace(finding, status="cannot judge", reason=reason)
+    allows_loss = not one.rule.strict and one.rule.keeps(one.before, finding.limit)
+    status = "pass" if kept or allows_loss else "fail"
+    return replace(finding, status=status, reason=f"{reason}; small sets are allowed")
 
 
-def markdown(verdict: Verdict) -> str:
-    """The verdict as a GitHub table, for a pull request's comment or a job's summary."""
-    lines = ["| status | rule | value | limit | interval | reason |", "|---|---|---:|---:|---:|---|"]
-    for one in verdict.findings:
-        cells = (one.status, f"`{one.rule}`", _number(one.value), _number(one.limit), _interval(one), one.reason)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join([*lines, "", f"**{_summary(verdict)}**"]) + "\n"
+def _finding(rule: Rule, score: Score, status: str, reason: str = "", **figures: float | str | None) -> Finding:
+    value = None if no_value(score) else score.value
+    known = {"value": value, "low": score.low, "high": score.high, "unit": score.unit}
+    known |= {"n": score.n, "cluster": score.cluster, "clusters": score.clusters}
+    return Finding(str(rule), status, reason, **known | figures)
 
 
-def junit(verdict: Verdict) -> str:
-    """The verdict as JUnit XML, as CI systems read it: one test case a finding; cannot judge is an error."""
-    kinds = {"fail": "failure", "cannot judge": "error"}
-    suite = ElementTree.Element("testsuite", name="speechxfer gate", tests=str(len(verdict.findings)))
-    for status, kind in kinds.items():
-        suite.set(f"{kind}s", str(sum(one.status == status for one in verdict.findings)))
-    for one in verdict.findings:
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=_printable(one.rule))
-        if one.status in kinds:
-            found = f"value {_number(one.value)}, limit {_number(one.limit)}, interval {_interval(one)}"
-            message = _printable(one.reason or found)
-            ElementTree.SubElement(case, kinds[one.status], message=message)
-    # Written out, because ElementTree would declare the locale's encoding.
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
-
-
-def _printable(text: str) -> str:
-    """XML 1.0 has no way to write control characters."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+def _told(finding: Finding, reason: str) -> Finding:
+    return replace(finding, reason="; ".join(filter(None, (finding.reason, reason))))

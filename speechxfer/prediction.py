@@ -1,15 +1,20 @@
 """One line of predictions.jsonl: the seam of the package.
 
-Left of it stands a model and maybe a GPU; right of it there is only text. So this module knows no torch.
+Left of it stands a model and maybe a GPU; right of it there is only text. So this module knows no torch. What other
+tools write, CSV, TSV, and JSONL with other names for the same things, is read by `prediction_table`.
 """
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechxfer.errors import ScoreError
+
+SHOWN = 20  # problems of a file that are spelled out; the others are counted
+BOTH = ("ref", "hyp")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,8 @@ class Prediction:
     """What a model wrote for one example, with all that scoring needs.
 
     `seconds` is the length of the audio; `confidence` lies in 0..1; `words` are (word, start, end) in
-    seconds. The three are None or empty where the model or the data does not have them.
+    seconds. The three are None or empty where the model or the data does not have them. `alternatives` are further
+    references, each as right as `ref`; `scores` were given to this example by something else, COMET say.
     """
 
     id: str
@@ -27,24 +33,24 @@ class Prediction:
     seconds: float | None = None
     confidence: float | None = None
     words: tuple[tuple[str, float, float], ...] = ()
+    alternatives: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Raises ValueError where a number is not finite: the file would not be JSON."""
-        row = {key: value for key, value in asdict(self).items() if value not in (None, {}, ())}
+        row = {key: value for key, value in vars(self).items() if value not in (None, {}, ())}
         return json.dumps(row | {"ref": self.ref, "hyp": self.hyp}, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> "Prediction":
         """Raises ValueError with what is wrong with the line."""
-        try:
-            row = json.loads(line.strip(), parse_constant=_not_a_number)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error.msg} (column {error.colno}); is the line cut short?") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"expected an object, found {type(row).__name__}")
+        return cls.from_row(_parsed(line))
+
+    @classmethod
+    def from_row(cls, row: dict) -> "Prediction":
+        """From the fields as JSON has them. Raises ValueError with what is wrong with one of them."""
         for key in ("id", "ref", "hyp"):
-            if not isinstance(row.get(key), str):
-                raise ValueError(f"{key} is {row.get(key)!r}; expected a string")
+            expect_text(key, row.get(key))
         unknown = row.keys() - cls.__dataclass_fields__.keys()
         if unknown:
             raise ValueError(f"unknown fields {sorted(unknown)}; expected {list(cls.__dataclass_fields__)}")
@@ -53,48 +59,48 @@ class Prediction:
             raise ValueError(f'group is {group!r}; expected names and strings, such as {{"accent": "scottish"}}')
         for key, top in (("seconds", math.inf), ("confidence", 1)):
             value = row.get(key)
-            if value is not None and not (_is_number(value) and 0 <= value <= top):
+            if value is not None and not (is_number(value) and 0 <= value <= top):
                 raise ValueError(f"{key} is {value!r}; expected a number from 0" + (f" to {top}" if top == 1 else ""))
-        words = row.pop("words", ())
+        words, alternatives, scores = row.get("words", ()), row.get("alternatives", ()), row.get("scores", {})
         if not isinstance(words, (list, tuple)) or not all(map(_is_word, words)):
             raise ValueError(f"words is {words!r}; expected a list of [word, start, end] in seconds")
-        return cls(words=tuple((word, float(start), float(end)) for word, start, end in words), **row)
+        if not isinstance(alternatives, (list, tuple)) or not all(isinstance(text, str) for text in alternatives):
+            raise ValueError(f"alternatives is {alternatives!r}; expected a list of strings, the further references")
+        for text in alternatives:
+            expect_text("alternatives", text)
+        if not isinstance(scores, dict) or not all(map(is_number, scores.values())):
+            raise ValueError(f'scores is {scores!r}; expected names and finite numbers, such as {{"comet": 0.83}}')
+        lists = {
+            "words": tuple((word, float(start), float(end)) for word, start, end in words),
+            "alternatives": tuple(alternatives),
+            "scores": {name: float(value) for name, value in scores.items()},
+        }
+        return cls(**row | lists)
 
 
-def _not_a_number(name: str) -> None:
-    raise ValueError(f"found {name}, which is not JSON; expected a finite number or no such field")
+def expect_text(name: str, value: object) -> None:
+    """Raise ValueError unless it is a string that a file can hold."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}; expected a string")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # JSON can spell it, and no file can hold it
+            raise ValueError(f"{name} is {value!r}; expected no half of a surrogate pair") from None
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether it is a finite number; True and False are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_word(word: object) -> bool:
-    return isinstance(word, list) and len(word) == 3 and isinstance(word[0], str) and all(map(_is_number, word[1:]))
+    return isinstance(word, list) and len(word) == 3 and isinstance(word[0], str) and all(map(is_number, word[1:]))
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:
-    """Read predictions.jsonl. Raises ScoreError with every bad line and every id that occurs twice."""
-    path = Path(path)
-    if not path.is_file():
-        raise ScoreError(f"{path}: no such file; write it with `speechxfer predict`")
-    predictions, problems, line_of = [], [], {}
-    with path.open("rb") as lines:  # as bytes, so that a line that is not UTF-8 is named like any other bad line
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                prediction = Prediction.from_json(line.decode("utf-8-sig"))
-            except ValueError as error:
-                problems.append(f"{path}:{number}: {error}")
-                continue
-            first = line_of.setdefault(prediction.id, number)
-            if first != number:
-                problems.append(f"{path}:{number}: id {prediction.id!r} is that of line {first}; ids must be unique")
-            predictions.append(prediction)
-    if problems:
-        raise ScoreError("\n".join(problems))
-    return predictions
+    """All predictions of a file at once. Raises what `iterate` raises."""
+    return list(iterate(Path(path)))
 
 
 def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> None:
@@ -108,8 +114,96 @@ def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> No
 
 
 def iterate(predictions: str | Path | Iterable[Prediction]) -> Iterator[Prediction]:
-    """Predictions from a file's path or from memory."""
+    """Predictions from memory or, as they are read, from a file: CSV (.csv), TSV (.tsv), else JSONL.
+
+    A file of a million lines takes no more memory than its ids' digests. CSV, TSV and JSONL whose first row has other
+    names than ours are read as `prediction_table` says. Raises ScoreError at the end of the file with everything that
+    is wrong with it (the first 20 in words), also ids that occur twice; nothing is yielded after the first problem.
+    """
     if isinstance(predictions, (str, Path)):
-        yield from read_predictions(predictions)
+        yield from read(Path(predictions), BOTH)
     else:
         yield from predictions
+
+
+def read(path: Path, fields: Sequence[str]) -> Iterator[Prediction]:
+    """Like `iterate`, of a file that need only have `fields`, "ref" or "hyp" or both; the other one is "" then."""
+    if not path.is_file():
+        raise ScoreError(f"{path}: no such file; write it with `speechxfer predict`")
+    from speechxfer.prediction_table import cells, given_number, spelled_number, table
+
+    if path.suffix.lower() in DELIMITERS:
+        delimiter = DELIMITERS[path.suffix.lower()]
+        return checked(path, lambda: table(path, lambda: cells(path, delimiter), spelled_number, fields))
+    first = next((row for _, row in objects(path) if isinstance(row, dict)), {})
+    if first.keys() <= Prediction.__dataclass_fields__.keys() and (not first or {"id", *BOTH} <= first.keys()):
+        return checked(path, lambda: ((line, attempt(Prediction.from_row, row)) for line, row in objects(path)))
+    return checked(path, lambda: table(path, lambda: objects(path), given_number, fields))
+
+
+def checked(path: Path, rows: Callable[[], Iterator[tuple[int, Prediction | ValueError]]]) -> Iterator[Prediction]:
+    """Predictions from (line, prediction or what is wrong there). Raises ScoreError like `iterate`.
+
+    `rows` starts from the beginning each time it is called.
+    """
+    shown, wrong, seen, line = [], 0, set(), 0
+    for line, row in rows():
+        if isinstance(row, Prediction):
+            digest = hash(row.id)  # 8 bytes instead of an id of any length
+            if digest not in seen:
+                seen.add(digest)
+                if not wrong:
+                    yield row
+                continue
+            if len(shown) < SHOWN:
+                first = next(place for place, other in rows() if isinstance(other, Prediction) and other.id == row.id)
+                if first == line:  # another id with the same digest: once in ten million files of a million lines
+                    if not wrong:
+                        yield row
+                    continue
+                row = ValueError(f"id {row.id!r} is that of line {first}; ids must be unique")
+        wrong += 1
+        if len(shown) < SHOWN:
+            shown.append(f"{path}:{line}: {row}")
+    if wrong > len(shown):
+        shown.append(f"{path}: ... and {wrong - len(shown)} more")
+    if not line:
+        shown.append(f"{path}: found no rows; expected at least one prediction")
+    if shown:
+        raise ScoreError("\n".join(shown))
+
+
+def attempt(make: Callable[[dict], Prediction], row: dict | ValueError) -> Prediction | ValueError:
+    """What `make` makes of the row, or what is wrong with it."""
+    if isinstance(row, ValueError):
+        return row
+    try:
+        return make(row)
+    except ValueError as error:
+        return error
+
+
+def objects(path: Path) -> Iterator[tuple[int, dict | ValueError]]:
+    """(line, object) of JSONL, and an error in place of a line that makes no sense."""
+    with path.open("rb") as lines:  # as bytes, so that a line that is not UTF-8 is named like any other bad line
+        for number, line in enumerate(lines, 1):
+            try:
+                text = line.decode("utf-8-sig").strip()
+                if text:
+                    yield number, _parsed(text)
+            except ValueError as error:
+                yield number, error
+
+
+def _parsed(line: str) -> dict:
+    try:
+        row = json.loads(line, parse_constant=_not_a_number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} (column {error.colno}); is the line cut short?") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"expected an object, found {type(row).__name__}")
+    return row
+
+
+def _not_a_number(name: str) -> None:
+    raise ValueError(f"found {name}, which is not JSON; expected a finite number or no such field")

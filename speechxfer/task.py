@@ -101,7 +101,9 @@ class Task:
     dev: str = ""
     test: str = ""
     retain: str = ""  # what the checkpoint could do before, and must still be able to do
-    normaliser: str = "basic"
+    normaliser: str = "basic"  # of the training targets, and of the texts that are scored
+    score_normaliser: str = ""  # of the texts that are scored, where it is to be another
+    equivalences: str = ""  # file of spellings that count as the same when scoring (see speechxfer.equivalence)
     config: dict[str, Any] = field(default_factory=dict)  # of the model's config.json: dropout, mask_time_prob ...
     data: Data = Data()
     optim: Optim = Optim()
@@ -110,6 +112,7 @@ class Task:
     metrics: tuple[str, ...] = ("wer", "cer")
     # What the gate demands: {"wer": "<= 0.2"}, or whole lines where one score has several limits.
     require: dict[str, str] | tuple[str, ...] = field(default_factory=dict)
+    allow_small: bool = False  # the gate may pass a rule for which the test set is too small, unless it is broken
 
     def sources(self) -> tuple[Source, ...]:
         """The training mixture. Raises ConfigError when there is none."""
@@ -118,6 +121,10 @@ class Task:
         if not sources:
             raise ConfigError("train is not set; expected a manifest: --train FILE or Task(train=...)")
         return sources
+
+    def scored_by(self) -> str:
+        """The normaliser of scoring."""
+        return self.score_normaliser or self.normaliser
 
     def manifest(self, name: str) -> str:
         """The manifest called dev, test or retain. Raises ConfigError when it is not set."""

@@ -1,8 +1,11 @@
 """Named, versioned normalisers, for training targets and for scoring. A score's signature carries name and version.
 
 The promise that all of them keep: letters and dependent marks (Unicode categories L and M) of a text's NFC form are
-never deleted and never changed, apart from letter case and the lists `FOLDED` and `ENGLISH_FOLDED`. Normalisers that
-strip "diacritics" delete the vowel signs of Devanagari, Tamil or Thai, and with them a good part of the errors.
+never deleted and never changed, apart from letter case and the lists `FOLDED`, `ENGLISH_FOLDED` and `INDIC_FOLDED`.
+Normalisers that strip "diacritics" delete the vowel signs of Devanagari, Tamil or Thai, and with them a good part of
+the errors. Candrabindu and anusvara, visarga, nukta: all are kept, and a text that lacks one is an error.
+
+A name may carry options, in any order: `indic+drop-joiners+latin-digits`.
 """
 
 import difflib
@@ -10,10 +13,11 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from speechxfer.errors import ConfigError
 
-# marks that go in every normaliser but `none`: they only choose between a symbol's text and emoji glyph
+# marks that go in every normaliser but `none` and `nfc`: they only choose between a symbol's text and emoji glyph
 FOLDED: dict[str, str] = {"\ufe0e": "", "\ufe0f": ""}
 
 # letters that `english` writes with a-z; besides these it takes the accents off a-z (café -> cafe, naïve -> naive)
@@ -26,6 +30,18 @@ ENGLISH_FOLDED: dict[str, str] = {
     "đ": "d",
     "ð": "th",
     "þ": "th",
+}
+
+# letters that older texts spell as consonant, virama and joiner, and that `indic` writes as the one letter which they
+# became in Unicode 4.1 (Bengali khanda ta) and 5.1 (Malayalam chillus): https://unicode.org/versions/Unicode5.1.0/
+INDIC_FOLDED: dict[str, str] = {
+    "\u09a4\u09cd\u200d": "\u09ce",
+    "\u0d15\u0d4d\u200d": "\u0d7f",
+    "\u0d23\u0d4d\u200d": "\u0d7a",
+    "\u0d28\u0d4d\u200d": "\u0d7b",
+    "\u0d30\u0d4d\u200d": "\u0d7c",
+    "\u0d32\u0d4d\u200d": "\u0d7d",
+    "\u0d33\u0d4d\u200d": "\u0d7e",
 }
 
 JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner: they choose between conjunct forms
@@ -49,14 +65,25 @@ class _Characters(dict):
 
 
 _PLAIN, _JOINED = _Characters(), _Characters(keep=JOINERS)
+_LATIN = str.maketrans(ENGLISH_FOLDED)
+_LEGACY = re.compile("|".join(INDIC_FOLDED))
 
 
-def _none(text: str) -> str:
+def none(text: str) -> str:
+    """The text as it is."""
     return text
 
 
-def _words(text: str, table: _Characters) -> str:
-    text = unicodedata.normalize("NFC", text).translate(table).lower()
+def nfc(text: str) -> str:
+    """Unicode's canonical composition and nothing else: case, punctuation and spaces stay. For translation metrics."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _lower(text: str, table: _Characters) -> str:
+    return unicodedata.normalize("NFC", text).translate(table).lower()
+
+
+def _spaced(text: str) -> str:
     words = (word.strip("'" + JOINERS) for word in text.split())  # an apostrophe or joiner at an edge joins nothing
     return unicodedata.normalize("NFC", " ".join(word for word in words if word))
 
@@ -69,7 +96,7 @@ def basic(text: str) -> str:
     >>> basic("Well-known: it’s the “Café”, 50%!")
     "well known it's the café 50"
     """
-    return _words(text, _PLAIN)
+    return _spaced(_lower(text, _PLAIN))
 
 
 def english(text: str) -> str:
@@ -80,55 +107,108 @@ def english(text: str) -> str:
     >>> english("Don’t visit the naïve Æsir’s café at 5.")
     "don't visit the naive aesir's cafe at 5"
     """
-    folded = basic(text).translate(str.maketrans(ENGLISH_FOLDED))
+    folded = basic(text).translate(_LATIN)
     bare = re.sub("(?<=[a-z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", folded))
     return unicodedata.normalize("NFC", bare)
 
 
 def indic(text: str) -> str:
-    """`basic` for the scripts of India: keeps the zero-width joiners inside words, which choose between conjunct forms.
+    """`basic` for the Brahmic scripts: keeps the zero-width joiners inside words, which choose between conjunct forms.
 
-    NFC makes precomposed and decomposed nukta letters equal; danda and double danda separate words as any
-    punctuation does; digits stay in the script that they were written in.
+    NFC makes precomposed and decomposed nukta letters equal, and two-part vowel signs; `INDIC_FOLDED` the old and the
+    new spelling of chillus and khanda ta. Danda and double danda separate words as any punctuation does. Digits stay
+    in the script that they were written in.
 
     >>> indic("क़लम।") == indic("क\u093cलम")
     True
     """
-    return _words(text, _JOINED)
+    text = _lower(text, _JOINED)
+    if "\u200d" in text:  # most texts have none
+        text = _LEGACY.sub(lambda spelling: INDIC_FOLDED[spelling[0]], text)
+    return _spaced(text)
+
+
+def drop_joiners(text: str) -> str:
+    """Without zero-width joiners, for systems that cannot write them. Words become equal that are not: Marathi
+    दर्\u200dया (valleys, with an eyelash ra) and दर्या (sea).
+    """
+    return unicodedata.normalize("NFC", text.replace("\u200c", "").replace("\u200d", ""))
+
+
+def latin_digits(text: str) -> str:
+    """Decimal digits of all scripts (category Nd) as 0-9.
+
+    >>> latin_digits("१२ ৩ ٤")
+    '12 3 4'
+    """
+    return re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """A function that changes a text for comparison. Raise `version` whenever any text comes out differently."""
+    """A function that changes a text for comparison, and the options that may follow its name.
+
+    Raise `version` whenever any text comes out differently, with an option too.
+    """
 
     function: Callable[[str], str]
     version: int
-
-    def __call__(self, text: str) -> str:
-        return self.function(text)
+    options: tuple[str, ...] = ()
 
 
 NORMALISERS: dict[str, Normaliser] = {
-    "none": Normaliser(_none, 1),
-    "basic": Normaliser(basic, 1),
-    "english": Normaliser(english, 1),
-    "indic": Normaliser(indic, 1),
+    "none": Normaliser(none, 1),
+    "nfc": Normaliser(nfc, 1),
+    "basic": Normaliser(basic, 1, ("latin-digits",)),
+    "english": Normaliser(english, 1, ("latin-digits",)),
+    "indic": Normaliser(indic, 2, ("drop-joiners", "latin-digits")),
 }
 
+# what each option does to the normalised text, in the order in which they are done and stand in a signature
+OPTIONS: dict[str, Callable[[str], str]] = {"drop-joiners": drop_joiners, "latin-digits": latin_digits}
 
-def _find(name: str) -> Normaliser:
-    if name not in NORMALISERS:
-        near = difflib.get_close_matches(str(name), NORMALISERS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"no normaliser {name!r}; expected one of {', '.join(NORMALISERS)}{hint}")
-    return NORMALISERS[name]
+
+def _refuse(name: str, problem: str, base: str, options: list[str]) -> ConfigError:
+    """The error for `name`, with the nearest name that there is."""
+    near = difflib.get_close_matches(base, NORMALISERS, 1)
+    hint = ""
+    if near:
+        known = NORMALISERS[near[0]].options
+        meant = {close for option in options for close in difflib.get_close_matches(option, known, 1)}
+        hint = f"; did you mean {'+'.join([near[0], *(option for option in OPTIONS if option in meant)])}?"
+    return ConfigError(f"no normaliser {name!r}{problem}{hint}")
+
+
+@cache  # asked for every text
+def _parse(name: str) -> tuple[tuple[Callable[[str], str], ...], str]:
+    """The steps of a normaliser by its full name, and its signature."""
+    base, *options = name.split("+")
+    if base not in NORMALISERS:
+        raise _refuse(name, f"; expected one of {', '.join(NORMALISERS)}", base, options)
+    normaliser = NORMALISERS[base]
+    unknown = [option for option in options if option not in normaliser.options]
+    if unknown:
+        choice = f"expected {' or '.join(normaliser.options)}" if normaliser.options else "it has none"
+        raise _refuse(name, f": {base} has no option {unknown[0]!r}, {choice}", base, options)
+    twice = [option for option in OPTIONS if options.count(option) > 1]
+    if twice:
+        raise _refuse(name, f": option {twice[0]!r} is given twice", base, options)
+    chosen = [option for option in OPTIONS if option in options]
+    steps = (normaliser.function, *(OPTIONS[option] for option in chosen))
+    return steps, "+".join([f"{base}.v{normaliser.version}", *chosen])
 
 
 def normalise(name: str, text: str) -> str:
-    """`text` as the normaliser `name` writes it. Raises ConfigError for an unknown name."""
-    return _find(name)(text)
+    """`text` as the normaliser `name` writes it. Raises ConfigError for a name or an option that there is not.
+
+    >>> normalise("indic+latin-digits", "कक्षा १२।")
+    'कक्षा 12'
+    """
+    for step in _parse(name)[0]:
+        text = step(text)
+    return text
 
 
 def signature(name: str) -> str:
-    """`basic.v1`: what a score must say about its texts. Raises ConfigError for an unknown name."""
-    return f"{name}.v{_find(name).version}"
+    """`indic.v2+latin-digits`: what a score must say about its texts. Raises ConfigError as `normalise` does."""
+    return _parse(name)[1]

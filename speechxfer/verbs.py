@@ -2,12 +2,13 @@
 
 RUN/best/                                  the adapted checkpoint
 RUN/before/test.predictions.jsonl          of the checkpoint that training started from
-RUN/after/test.predictions.jsonl           of RUN/best; likewise retain.*, and *.scores.json beside each
+RUN/after/test.predictions.jsonl           of RUN/best; likewise retain.*
+RUN/*/test.scores.json                     likewise; beside it .items.npz (for comparing) and .diagnosis.json
 RUN/verdict.json, verdict.xml, verdict.md  what the gate said: for programs, CI systems and people
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,12 @@ from speechxfer.errors import CheckpointError, ConfigError, ScoreError
 from speechxfer.task import Run, Task
 
 if TYPE_CHECKING:
-    from speechxfer.gate import Verdict
+    from speechxfer.diagnosis import Diagnosis
+    from speechxfer.equivalence import Equivalences
+    from speechxfer.items import Items
+    from speechxfer.prediction import Prediction
     from speechxfer.score import Score
+    from speechxfer.verdict import Verdict
 
 SETS = ("test", "retain")
 STAGES = ("before", "after")
@@ -24,13 +29,14 @@ STAGES = ("before", "after")
 
 def check(task: Task) -> None:
     """Raise, before hours of training, what predicting, scoring and judging would raise after them."""
-    from speechxfer import gate
+    from speechxfer import gate, metrics
     from speechxfer.data import read_speech
-    from speechxfer.score import METRICS
 
-    unknown = [name for name in task.metrics if name not in METRICS]
-    if unknown or not task.metrics:
-        raise ConfigError(f"metrics is {', '.join(task.metrics) or 'empty'}; expected some of {', '.join(METRICS)}")
+    if not task.metrics:
+        raise ConfigError(f"metrics is empty; expected some of {', '.join(metrics.METRICS)}")
+    for name in task.metrics:
+        metrics.find(name, ())
+    equivalences(task)
     gate.judge({}, task.require)
     for name in sets(task):
         read_speech(task.manifest(name))
@@ -74,40 +80,83 @@ def in_float32(run: Run) -> Run:
 
 def score_run(task: Task, run: Path) -> None:
     """Score what `predict_run` wrote, and print before against after."""
-    from speechxfer.score import score, write_scores
-
     found = False
     for stage, name in stages_and_sets(task):
         predictions = run / stage / f"{name}.predictions.jsonl"
         if predictions.is_file():
-            write_scores(run / stage / f"{name}.scores.json", score(predictions, task.metrics, task.normaliser))
+            score_file(task, predictions, run / stage / f"{name}.scores.json")
             found = True
     if not found:
         raise ScoreError(f"{run}: no predictions; predict first, with the same --out")
     print(comparison(read_run_scores(task, run)))
 
 
+def score_file(
+    task: Task, predictions: str | Path | Iterable["Prediction"], out: Path | None
+) -> tuple[dict[str, "Score"], "Diagnosis"]:
+    """Score predictions as the task says; `out` is where scores.json goes, with items and diagnosis beside it."""
+    from speechxfer.diagnosis import diagnose, diagnosis_path, write_diagnosis
+    from speechxfer.edits import count
+    from speechxfer.items import extract, items_path, write_items
+    from speechxfer.prediction import iterate
+    from speechxfer.score import summarise, write_scores
+    from speechxfer.text import normalise
+
+    equal = equivalences(task)
+    items = extract(predictions, task.metrics, task.scored_by(), equal)
+    scores = summarise(items)
+
+    def as_scored(text: str) -> str:
+        text = normalise(task.scored_by(), text)
+        return equal.apply(text) if equal else text
+
+    def pairs() -> Iterator[tuple[str, str, str]]:
+        for row in iterate(predictions):
+            hyp, refs = as_scored(row.hyp), [as_scored(ref) for ref in (row.ref, *row.alternatives)]
+            yield row.id, min(refs, key=lambda ref: count("wer", ref, hyp).rate) if refs[1:] else refs[0], hyp
+
+    diagnosis = diagnose(pairs())
+    if out:
+        write_items(items_path(out), items)
+        write_diagnosis(diagnosis_path(out), diagnosis)
+        write_scores(out, scores)
+    return scores, diagnosis
+
+
+def equivalences(task: Task) -> "Equivalences | None":
+    """The task's list of spellings that count as the same. Raises ConfigError with all that is wrong with it."""
+    from speechxfer.equivalence import read_equivalences
+
+    return read_equivalences(task.equivalences, task.scored_by()) if task.equivalences else None
+
+
 def gate_run(task: Task, run: Path) -> int:
     """Judge the scores by the task's rules against those before. Returns the exit code: 0, 1 or 2."""
-    from speechxfer import gate
-
-    scores = read_run_scores(task, run)
+    scores, items = read_run_scores(task, run), read_run_items(task, run)
     if "after" not in scores:
         raise ScoreError(f"{run / 'after'}: no scores; score first, with the same --out")
-    verdict = gate.judge(scores["after"], task.require, scores.get("before"))
-    write_verdict(run, verdict)
-    print(gate.table(verdict))
-    return verdict.exit_code
+    return judge(task, run, scores["after"], scores.get("before"), items.get("after"), items.get("before"))
+
+
+def judge(task: Task, out: Path | None, scores: dict, baseline: dict | None, items: dict, before: dict | None) -> int:
+    """Judge named sets of scores and their items, print the verdict and write it. Returns the exit code."""
+    from speechxfer import gate, verdict
+
+    found = gate.judge(scores, task.require, baseline, items=items, baseline_items=before, allow_small=task.allow_small)
+    if out:
+        write_verdict(out, found)
+    print(verdict.table(found))
+    return found.exit_code
 
 
 def write_verdict(folder: Path, verdict: "Verdict") -> None:
     """verdict.json, verdict.xml (JUnit) and verdict.md."""
-    from speechxfer import gate
+    from speechxfer.verdict import junit, markdown
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "verdict.json").write_text(verdict.to_json() + "\n", encoding="utf-8")
-    (folder / "verdict.xml").write_text(gate.junit(verdict), encoding="utf-8")
-    (folder / "verdict.md").write_text(gate.markdown(verdict), encoding="utf-8")
+    (folder / "verdict.xml").write_text(junit(verdict), encoding="utf-8")
+    (folder / "verdict.md").write_text(markdown(verdict), encoding="utf-8")
 
 
 def sets(task: Task) -> list[str]:
@@ -138,8 +187,20 @@ def read_run_scores(task: Task, run: Path) -> dict[str, dict[str, dict[str, "Sco
     return found
 
 
+def read_run_items(task: Task, run: Path) -> dict[str, dict[str, "Items"]]:
+    """stage -> set -> Items, as far as they are there."""
+    from speechxfer.items import items_path, read_items
+
+    found: dict[str, dict[str, Items]] = {}
+    for stage, name in stages_and_sets(task):
+        path = items_path(run / stage / f"{name}.scores.json")
+        if path.is_file():
+            found.setdefault(stage, {})[name] = read_items(path)
+    return found
+
+
 def comparison(scores: dict[str, dict[str, dict[str, "Score"]]]) -> str:
-    """Before against after, a line for each set and metric, in per cent, at most 80 columns."""
+    """Before against after, a line for each set and metric, rates in per cent, at most 80 columns."""
     lines = [f"{'':14}{'before':>24}{'after':>24}{'change':>12}"]
     for name, of_set in scores["after" if "after" in scores else "before"].items():
         for metric in of_set:
@@ -154,5 +215,6 @@ def comparison(scores: dict[str, dict[str, dict[str, "Score"]]]) -> str:
 def _with_interval(score: "Score | None") -> str:
     if score is None or score.value is None:
         return "-"
-    interval = "" if score.low is None else f" [{100 * score.low:.1f}, {100 * score.high:.1f}]"
-    return f"{100 * score.value:.1f} %{interval}"
+    scale, sign = (100, " %") if score.unit == "rate" else (1, "")
+    ends = "" if score.low is None else f" [{scale * score.low:.1f}, {scale * score.high:.1f}]"
+    return f"{scale * score.value:.1f}{sign}{ends}"

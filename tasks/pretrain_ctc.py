@@ -11,7 +11,7 @@ weights. The run resumes where it was stopped.
 
 from pathlib import Path
 
-from speechxfer import Data, Optim, Run, Task, main
+from speechxfer import Data, Optim, Perturb, Run, Task, main
 
 DATA = Path("runs/pretrain-data")
 REGULARISERS = ("hidden_dropout", "attention_dropout", "activation_dropout", "final_dropout", "mask_time_prob")
@@ -23,7 +23,7 @@ TASK = Task(
     dev=str(DATA / "american-dev.jsonl"),
     test=str(DATA / "american-test.jsonl"),
     config=dict.fromkeys(REGULARISERS, 0.0),  # it sees each sentence twice: there is nothing to overfit
-    data=Data(batch_seconds=30, workers=1),
+    data=Data(batch_seconds=30, workers=1, perturb=Perturb(speed=(0.9, 1.0, 1.1))),
     optim=Optim(lr=1.5e-3, schedule="linear", warmup=0.06, weight_decay=0.01),
     run=Run(steps=13500, eval_every=500, save_every=200, best_by="wer", seed=1),
     require={"wer": "<= 0.08"},
@@ -35,7 +35,7 @@ def prepare() -> None:
     from speechxfer.demo.architecture import write_random
     from speechxfer.demo.corpus import CorpusSpec, write_corpus
 
-    write_corpus(DATA, CorpusSpec("american", "train", minutes=2880, speakers=200, container="wav"))
+    write_corpus(DATA, CorpusSpec("american", "train", minutes=3600, speakers=660, seed=1, container="wav"))
     write_corpus(DATA, CorpusSpec("american", "dev", minutes=12))
     write_corpus(DATA, CorpusSpec("american", "test", minutes=20))
     write_random(DATA / "random")

@@ -13,11 +13,12 @@ from speechxfer import cli
 from speechxfer.adapt.freeze import Freeze
 from speechxfer.cli import main, parser, resolved
 from speechxfer.errors import ConfigError
+from speechxfer.items import extract, write_items
 from speechxfer.prediction import Prediction, write_predictions
-from speechxfer.score import score, write_scores
+from speechxfer.score import summarise, write_scores
 from speechxfer.task import Source, Task
 
-VERBS = ("run", "train", "show", "predict", "score", "gate")
+VERBS = ("run", "train", "show", "predict", "score", "compare", "gate", "report")
 COMMAND = [sys.executable, "-m", "speechxfer.cli"]
 
 
@@ -34,14 +35,21 @@ def exit_code(*arguments: object, task: Task | None = None, prepare=None) -> int
 
 @pytest.fixture
 def scored(tmp_path) -> Path:
-    """A folder with before/ and after/ as `predict` and `score` write them: WER 1/2 before, 1/4 after."""
-    for stage, hyps in (("before", ("a b", "x x")), ("after", ("a b", "c x"))):
+    """before/ and after/ as `predict` and `score` write them: WER 1/2 before, 1/4 after, all errors in the south."""
+    for stage, south in (("before", ("x x", "x x")), ("after", ("c d", "x x"))):
+        texts = [
+            ("a b", "a b", "north"),
+            ("c d", south[0], "south"),
+            ("a b", "a b", "north"),
+            ("c d", south[1], "south"),
+        ]
         predictions = [
-            Prediction(f"u{i}", ref, hyp, {"accent": accent})
-            for i, (ref, hyp, accent) in enumerate(zip(("a b", "c d"), hyps, ("north", "south"), strict=True))
+            Prediction(f"u{i:02}", ref, hyp, {"accent": accent}) for i, (ref, hyp, accent) in enumerate(texts * 20)
         ]
         write_predictions(tmp_path / stage / "test.predictions.jsonl", predictions)
-        write_scores(tmp_path / stage / "test.scores.json", score(predictions))
+        items = extract(predictions, ["wer", "cer"], "basic")
+        write_items(tmp_path / stage / "test.items.npz", items)
+        write_scores(tmp_path / stage / "test.scores.json", summarise(items))
     return tmp_path
 
 
@@ -105,7 +113,13 @@ def test_a_mistake_is_one_line_without_traceback_and_exits_2(tmp_path, scored, c
         ("predict", "--checkpoint", "m", "--manifest", tmp_path / "no.jsonl", "--out", "x"): "no.jsonl: no such file",
         ("predict", "--checkpoint", "m", "--manifest", tmp_path / "here.jsonl", "--out", "x"): "a.wav",
         ("score", tmp_path / "no.jsonl"): "no.jsonl: no such file; write it with `speechxfer predict`",
-        ("score",): "score takes a predictions file, or --out RUN",
+        ("score",): "score takes a predictions file, --ref and --hyp, or --out RUN",
+        ("score", "--ref", predictions): "score takes --ref and --hyp together",
+        ("score", predictions, "--ref", predictions, "--hyp", predictions): "or --ref and --hyp, not both",
+        ("score", predictions, "--equivalences", tmp_path / "no.txt"): "no.txt: cannot be read (No such file",
+        ("compare", predictions, tmp_path / "no.jsonl"): "no.jsonl: no such file",
+        ("gate", "--scores", after, "--rules", tmp_path / "no.rules"): "no.rules: no such file",
+        ("report", tmp_path / "nowhere"): "nowhere",
         ("score", "--out", tmp_path / "empty"): "empty: no predictions; predict first, with the same --out",
         ("score", predictions, "--out", scored): "is a folder; expected a file to write, such as",
         ("score", predictions, "--metrics", "werr"): "no metric 'werr'; did you mean 'wer'?",
@@ -148,10 +162,11 @@ def test_an_unknown_verb_or_none_exits_2(capsys):
     ("rules", "code"),
     [
         (["wer <= 0.25"], 0),
-        (["wer <= 0.25", "wer <= baseline * 0.5"], 0),
+        (["wer <= 0.25", "wer <= baseline * 0.9"], 0),
         (["wer <= 0.2"], 1),
         (["wer <= 0.2", "wer <= 0.3"], 1),
-        (["wer <= 0.3", "wer <= baseline * 0.4"], 1),
+        (["wer <= 0.3", "wer <= baseline * 0.1"], 1),
+        (["wer <= 0.3", "wer <= baseline * 0.5"], 2),
         (["wer[accent=*] <= 0.5"], 0),
         (["wer[accent=south] <= 0.4"], 1),
         (["wer[accent=east] <= 0.4"], 2),
@@ -193,6 +208,33 @@ def test_score_prints_a_table_and_writes_what_the_gate_reads(scored, capsys):
     assert "WER in %" in capsys.readouterr().out
     assert list(json.loads((scored / "wer.json").read_text())) == ["wer"]
     assert exit_code("gate", "--scores", scored / "wer.json", "--require", "wer <= 0.25") == 0
+
+
+def test_two_plain_texts_are_scored_and_compared(tmp_path, capsys):
+    texts = {"ref": "a b\nc d\n", "old": "a x\nc\n", "new": "a b\nc x\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    ref, old, new = (tmp_path / f"{name}.txt" for name in texts)
+    assert exit_code("score", "--ref", ref, "--hyp", new, "--metrics", "wer", "chrf", "--out", tmp_path / "n.json") == 0
+    printed = capsys.readouterr().out
+    assert "WER in %" in printed and "chrf" in printed and "d -> x" in printed.replace("→", "->")
+    assert exit_code("score", "--ref", ref, "--hyp", old, "--metrics", "wer", "chrf", "--out", tmp_path / "o.json") == 0
+    capsys.readouterr()
+    assert exit_code("compare", old, new, "--ref", ref, "--metrics", "wer", "chrf") == 0
+    from_texts = capsys.readouterr().out
+    assert exit_code("compare", tmp_path / "o.json", tmp_path / "n.json") == 0
+    assert capsys.readouterr().out == from_texts and "-25.00" in from_texts
+
+
+def test_rules_come_from_a_file_and_small_sets_may_be_allowed(scored, tmp_path, capsys):
+    rules = tmp_path / "gate.rules"
+    rules.write_text("# of this test\nwer <= 0.5\nwer <= baseline * 0.5  # 80 items do not tell\n")
+    before, after = (scored / stage / "test.scores.json" for stage in ("before", "after"))
+    files = ("--scores", after, "--baseline", before, "--rules", rules)
+    assert exit_code("gate", *files) == 2
+    assert "wer <= baseline * 0.5" in capsys.readouterr().out
+    assert exit_code("gate", *files, "--allow-small") == 0
+    assert exit_code("gate", *files, "--allow-small", "--require", "wer <= 0.1") == 1
 
 
 def test_show_prints_every_field(capsys):

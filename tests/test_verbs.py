@@ -18,7 +18,7 @@ from speechxfer import gate, verbs
 from speechxfer.cli import main
 from speechxfer.errors import CheckpointError, ConfigError, ManifestError, ScoreError
 from speechxfer.prediction import read_predictions
-from speechxfer.score import Counts, Score, read_scores
+from speechxfer.score import Score, read_scores
 from speechxfer.task import Data, Optim, Run, Task
 from speechxfer.verbs import comparison
 
@@ -120,17 +120,19 @@ def test_the_table_shows_before_and_after_in_80_columns(ran):
 
 
 def test_the_table_holds_bad_and_missing_scores():
-    one = Score("wer", 9.99, 9.012, 10.5, 0.95, 3, "utterance", 3, Counts(30, 0, 0, 3), "s", "o")
+    one = Score("wer", 9.99, 9.012, 10.5, 0.95, 3, "utterance", 3, {"insertions": 30}, "rate", False, "s", "o")
+    bleu = dataclasses.replace(one, metric="bleu", value=27.31, low=25.0, high=30.0, unit="points")
     perfect, unknown = dataclasses.replace(one, value=0.0, low=None, high=None), dataclasses.replace(one, value=None)
     scores = {
         "before": {"test": {"wer": perfect}, "retain": {"wer": one, "cer": unknown}},
-        "after": {"test": {"wer": one}, "retain": {"wer": one, "cer": one}},
+        "after": {"test": {"wer": one}, "retain": {"wer": one, "cer": one, "bleu": bleu}},
     }
     lines = comparison(scores).splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[1].split() == ["test", "wer", "0.0", "%", "999.0", "%", "[901.2,", "1050.0]", "-"]  # no change of zero
     assert lines[2].endswith("+0.0 %")
     assert lines[3].split()[:3] == ["retain", "cer", "-"]
+    assert lines[4].split() == ["retain", "bleu", "-", "27.3", "[25.0,", "30.0]", "-"]
 
 
 def test_the_same_run_goes_on_without_training_again(ran, copy, toy, no_steps):
@@ -204,7 +206,7 @@ def test_mistakes_are_told_before_training(toy, tmp_path):
     (tmp_path / "audio" / "broken-001.wav").unlink()
     for changes, error, message in (
         ({"test": "", "retain": ""}, ConfigError, "neither test nor retain is set"),
-        ({"metrics": ("wer", "werr")}, ConfigError, "metrics is wer, werr; expected some of wer, cer"),
+        ({"metrics": ("wer", "werr")}, ConfigError, "no metric 'werr'; did you mean 'wer'"),
         ({"metrics": ()}, ConfigError, "metrics is empty"),
         ({"require": {"wer": "=< 0.2"}}, ConfigError, "did you mean 'wer <= 0.2'"),
         ({"test": "nowhere.jsonl"}, ManifestError, "nowhere.jsonl: no such file"),

@@ -43,7 +43,9 @@ ACCENTS = {  # name -> espeak-ng's voice
 VARIANTS = {  # shapes of the vocal tract, women's and men's; those that whisper, croak, buzz or clip are left out
     "train": (
         "f1 f2 f4 f5 Alicia Annie belinda linda shelby steph Alex Andy Denis Gene Henrique Lee Michael Mike gustave "
-        "adam antonio ed john m1 m3 m4 m5 m7 max michel miguel pablo paul rob sandro victor"
+        "adam antonio ed john m1 m3 m4 m5 m7 max michel miguel pablo paul rob sandro victor Gene2 Hugo Jacky Marco "
+        "Nguyen Reed RicishayMax Storm anika announcer benjamin boris caleb david grandma grandpa ian iven2 iven4 "
+        "kaukovalta klatt klatt2 klatt3 klatt6 m8 mike2 norbert pedro quincy zac"
     ).split(),
     "dev": "aunty Andrea m2 Mario robert travis".split(),
     "test": "f3 steph2 m6 Diogo marcelo edward".split(),

@@ -1,0 +1,138 @@
+"""Two systems on the same items: the difference, its interval, and whether chance explains it.
+
+Both are resampled together, item by item (cluster by cluster), so what is hard for both cancels out: the interval of a
+paired difference is far narrower than those of the two scores suggest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from speechxfer.errors import ConfigError
+from speechxfer.interval import interval, resample
+from speechxfer.items import Items, expect_same
+from speechxfer.score import CONFIDENCE, RESAMPLES
+from speechxfer.score_table import WIDTH, cut, extent_of, figure
+from speechxfer.significance import approximate_randomisation, detectable, holm, paired_bootstrap
+
+TESTS_SEED = 12345  # sacrebleu's, so that its paired tests and these give the same p
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`after` minus `before` on the items of `group` ("" for all), in the metric's unit.
+
+    `low` and `high` enclose the difference; `p_randomisation` and `p_bootstrap` are two-sided, of the two paired tests.
+    `p_holm` is the first of them, corrected for all groups of the same key (Holm 1979); None for the whole. A true
+    difference of `detectable` would be seen in four such test sets of five. None where there is nothing to resample.
+    """
+
+    metric: str
+    group: str
+    unit: str
+    before: float
+    after: float
+    low: float | None
+    high: float | None
+    p_randomisation: float
+    p_bootstrap: float
+    p_holm: float | None
+    detectable: float | None
+    n: int
+    cluster: str
+    clusters: int
+
+    @property
+    def value(self) -> float:
+        return self.after - self.before
+
+
+def compare(
+    before: Items,
+    after: Items,
+    *,
+    groups: Sequence[str] = (),
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+) -> list[Difference]:
+    """The differences by every metric that both have: the whole, then every group of the keys in `groups`.
+
+    Raises ScoreError where the items, their references or the way of counting differ, ConfigError for no such key.
+    """
+    shared = [name for name in after.columns if name in before.columns]
+    for name in shared or list(after.columns):
+        expect_same(before, after, name)
+    unknown = [key for key in groups if key not in after.groups]
+    if unknown:
+        raise ConfigError(f"no item has the group key {unknown[0]!r}; found {', '.join(after.groups) or 'no keys'}")
+    found = []
+    for name in shared:
+        found.append(_difference(before, after, name, "", seed, resamples, confidence))
+        for key in groups:
+            names = [f"{key}={value}" for value in after.groups[key].values]
+            ones = [_difference(before, after, name, group, seed, resamples, confidence) for group in names]
+            ones = [one for one in ones if not np.isnan(one.value)]
+            adjusted = holm([one.p_randomisation for one in ones])
+            found += [replace(one, p_holm=p) for one, p in zip(ones, adjusted, strict=True)]
+    return found
+
+
+def _difference(
+    before: Items, after: Items, name: str, group: str, seed: int, resamples: int, confidence: float
+) -> Difference:
+    metric = after.columns[name].metric
+    index = after.members(group or None)
+    cluster, codes = after.clusters(index)
+    first, second = (items.totals(name, index, codes) for items in (before, after))
+    k, units = first.shape[1], len(first)
+    sums = resample(np.concatenate([first, second], axis=1), resamples=resamples, seed=seed)
+    samples = metric.value(sums[:, k:]) - metric.value(sums[:, :k])
+    low, high = interval(samples, units, confidence) or (None, None)
+    # Two equal outputs are not tested: no shuffle exceeds a difference of zero, which sacrebleu calls significant.
+    p_randomisation = p_bootstrap = 1.0
+    if not np.array_equal(first, second):
+        p_randomisation = float(approximate_randomisation(first, second, metric.value, seed=TESTS_SEED))
+        p_bootstrap = float(paired_bootstrap(first, second, metric.value, seed=TESTS_SEED))
+    return Difference(
+        metric=name,
+        group=group,
+        unit=metric.unit,
+        before=float(metric.value(first.sum(axis=0))),
+        after=float(metric.value(second.sum(axis=0))),
+        low=low,
+        high=high,
+        p_randomisation=p_randomisation,
+        p_bootstrap=p_bootstrap,
+        p_holm=None,
+        detectable=detectable(samples, units) if low is not None else None,
+        n=len(index),
+        cluster=cluster,
+        clusters=units,
+    )
+
+
+def table(differences: Sequence[Difference]) -> str:
+    """As plain text of at most 80 columns; rates in per cent, so differences of rates are points of per cent."""
+    lines = []
+    for one in differences:
+        if not one.group:
+            title = f"{one.metric.upper()} in %" if one.unit == "rate" else one.metric
+            lines += [""] * bool(lines) + [_line(title, "before", "after", "diff", "95% interval", "p", "seen at")]
+        ends = "-" if one.low is None else extent_of(one.low, one.high, one.unit)
+        p = one.p_randomisation if one.p_holm is None else one.p_holm
+        figures = (figure(value, one.unit) for value in (one.before, one.after, one.value))
+        lines.append(_line(one.group or "all", *figures, ends, f"{p:.4f}", figure(one.detectable, one.unit)))
+    whole = differences[0]
+    lines.append(f"- {whole.n} items, {whole.clusters} {whole.cluster}s; p: two-sided paired randomisation test")
+    bootstraps = ", ".join(f"{one.metric} {one.p_bootstrap:.4f}" for one in differences if not one.group)
+    lines.append(cut(f"- p of the paired bootstrap: {bootstraps}", WIDTH))
+    if any(one.group for one in differences):
+        lines.append("- p of groups: corrected for their number (Holm)")
+    lines.append("- seen at: the least true difference that this set shows 4 times of 5")
+    return "\n".join(lines)
+
+
+def _line(name: str, before: str, after: str, difference: str, ends: str, p: str, least: str) -> str:
+    return f"{cut(name, 22):22}{before:>9}{after:>9}{difference:>8}{ends:>16}{p:>8}{least:>8}"
