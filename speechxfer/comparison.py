@@ -13,8 +13,8 @@ from speechxfer.errors import ConfigError
 from speechxfer.interval import interval, resample
 from speechxfer.items import Items, expect_same
 from speechxfer.score import CONFIDENCE, RESAMPLES
-from speechxfer.score_table import WIDTH, cut, extent_of, figure
-from speechxfer.significance import approximate_randomisation, detectable, holm, paired_bootstrap
+from speechxfer.score_table import cut, extent_of, figure
+from speechxfer.significance import approximate_randomisation, detectable, holm, paired_bootstrap, permutation_test
 
 TESTS_SEED = 12345  # sacrebleu's, so that its paired tests and these give the same p
 
@@ -23,9 +23,11 @@ TESTS_SEED = 12345  # sacrebleu's, so that its paired tests and these give the s
 class Difference:
     """`after` minus `before` on the items of `group` ("" for all), in the metric's unit.
 
-    `low` and `high` enclose the difference; `p_randomisation` and `p_bootstrap` are two-sided, of the two paired tests.
-    `p_holm` is the first of them, corrected for all groups of the same key (Holm 1979); None for the whole. A true
-    difference of `detectable` would be seen in four such test sets of five. None where there is nothing to resample.
+    `low` and `high` enclose the difference. `p` is two-sided, of the paired permutation test over clusters; `p_holm` is
+    the same corrected for all groups of the key (Holm 1979), None for the whole. `p_randomisation` and `p_bootstrap` are
+    what sacrebleu's two paired tests say of these clusters, for comparison with published figures: with few clusters
+    both call chance significant far too often. A true difference of `detectable` would be seen in four such test sets
+    of five. None where there is nothing to resample.
     """
 
     metric: str
@@ -35,9 +37,10 @@ class Difference:
     after: float
     low: float | None
     high: float | None
+    p: float
+    p_holm: float | None
     p_randomisation: float
     p_bootstrap: float
-    p_holm: float | None
     detectable: float | None
     n: int
     cluster: str
@@ -74,7 +77,7 @@ def compare(
             names = [f"{key}={value}" for value in after.groups[key].values]
             ones = [_difference(before, after, name, group, seed, resamples, confidence) for group in names]
             ones = [one for one in ones if not np.isnan(one.value)]
-            adjusted = holm([one.p_randomisation for one in ones])
+            adjusted = holm([one.p for one in ones])
             found += [replace(one, p_holm=p) for one, p in zip(ones, adjusted, strict=True)]
     return found
 
@@ -91,10 +94,11 @@ def _difference(
     samples = metric.value(sums[:, k:]) - metric.value(sums[:, :k])
     low, high = interval(samples, units, confidence) or (None, None)
     # Two equal outputs are not tested: no shuffle exceeds a difference of zero, which sacrebleu calls significant.
-    p_randomisation = p_bootstrap = 1.0
+    p = p_randomisation = p_bootstrap = 1.0
     if not np.array_equal(first, second):
-        p_randomisation = float(approximate_randomisation(first, second, metric.value, seed=TESTS_SEED))
-        p_bootstrap = float(paired_bootstrap(first, second, metric.value, seed=TESTS_SEED))
+        p = permutation_test(first, second, metric.value, seed=TESTS_SEED)
+        p_randomisation = approximate_randomisation(first, second, metric.value, seed=TESTS_SEED)
+        p_bootstrap = paired_bootstrap(first, second, metric.value, seed=TESTS_SEED)
     return Difference(
         metric=name,
         group=group,
@@ -103,9 +107,10 @@ def _difference(
         after=float(metric.value(second.sum(axis=0))),
         low=low,
         high=high,
+        p=p,
+        p_holm=None,
         p_randomisation=p_randomisation,
         p_bootstrap=p_bootstrap,
-        p_holm=None,
         detectable=detectable(samples, units) if low is not None else None,
         n=len(index),
         cluster=cluster,
@@ -121,13 +126,15 @@ def table(differences: Sequence[Difference]) -> str:
             title = f"{one.metric.upper()} in %" if one.unit == "rate" else one.metric
             lines += [""] * bool(lines) + [_line(title, "before", "after", "diff", "95% interval", "p", "seen at")]
         ends = "-" if one.low is None else extent_of(one.low, one.high, one.unit)
-        p = one.p_randomisation if one.p_holm is None else one.p_holm
+        p = one.p if one.p_holm is None else one.p_holm
         figures = (figure(value, one.unit) for value in (one.before, one.after, one.value))
         lines.append(_line(one.group or "all", *figures, ends, f"{p:.4f}", figure(one.detectable, one.unit)))
     whole = differences[0]
-    lines.append(f"- {whole.n} items, {whole.clusters} {whole.cluster}s; p: two-sided paired randomisation test")
-    bootstraps = ", ".join(f"{one.metric} {one.p_bootstrap:.4f}" for one in differences if not one.group)
-    lines.append(cut(f"- p of the paired bootstrap: {bootstraps}", WIDTH))
+    lines.append(f"- {whole.n} items, {whole.clusters} {whole.cluster}s; p: two-sided paired permutation test")
+    for one in differences:
+        if not one.group:
+            theirs = f"randomisation p {one.p_randomisation:.4f}, bootstrap p {one.p_bootstrap:.4f}"
+            lines.append(f"- {one.metric} by sacrebleu's tests: {theirs}")
     if any(one.group for one in differences):
         lines.append("- p of groups: corrected for their number (Holm)")
     lines.append("- seen at: the least true difference that this set shows 4 times of 5")

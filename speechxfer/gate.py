@@ -128,7 +128,8 @@ def _detectable(score: Score) -> float | None:
     from scipy.special import stdtrit
 
     below, seen, power = stdtrit(score.clusters - 1, [(1 + score.confidence) / 2, 1 - ALPHA / 2, POWER])
-    return float((score.high - score.low) / 2 / below * (seen + power))
+    half = (score.high - score.low) / 2 if score.low else score.high - score.value  # intervals are cut off at 0
+    return float(half / below * (seen + power))
 
 
 def _with_interval(score: Score, group: str | None, items: Items) -> Score:

@@ -4,6 +4,7 @@ Every score is a function of sums over items, so corpora, groups and resamples a
 sentence scores cannot be reported by accident.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,7 +28,7 @@ class Metric:
     `statistics(references, hypotheses)` takes the references of each item [n][>= 1] and the hypotheses [n], and gives
     float64 [n, k]. `value` takes sums [..., k] and gives [...]: NaN where there is nothing to divide by. `unit` is
     "rate" for a fraction that is shown in per cent, "points" for a number that is shown as it is. A `verbatim` metric
-    scores the text as it is, in NFC; others the output of the task's normaliser.
+    scores the text as it is, in NFC; others the output of the task's normaliser. `bounds` enclose every value.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Metric:
     unit: Literal["rate", "points"]
     higher_is_better: bool
     verbatim: bool
+    bounds: tuple[float, float]
 
 
 # Error rates
@@ -106,6 +108,7 @@ def _edit_metric(name: str, references: Sequence[str]) -> Metric:
         unit="rate",
         higher_is_better=False,
         verbatim=False,
+        bounds=(0.0, 1.0 if name in _OTHER_VALUES else math.inf),
     )
 
 
@@ -113,7 +116,18 @@ def _edit_metric(name: str, references: Sequence[str]) -> Metric:
 
 
 def _translation_metric(name: str, tokens: str, columns, statistics, value, higher_is_better: bool = True) -> Metric:
-    return Metric(name, tokens, "sacrebleu", columns, statistics, value, "points", higher_is_better, verbatim=True)
+    return Metric(
+        name=name,
+        tokens=tokens,
+        library="sacrebleu",
+        columns=columns,
+        statistics=statistics,
+        value=value,
+        unit="points",
+        higher_is_better=higher_is_better,
+        verbatim=True,
+        bounds=(0.0, 100.0 if higher_is_better else math.inf),
+    )
 
 
 def _bleu(references: Sequence[str], tokeniser: str = "") -> Metric:
@@ -193,6 +207,7 @@ def column(name: str) -> Metric:
         unit="points",
         higher_is_better=True,
         verbatim=True,
+        bounds=(-math.inf, math.inf),
     )
 
 

@@ -123,8 +123,8 @@ def summarise(
         return Score(
             metric=metric.name,
             value=None if math.isnan(value) else value,
-            low=ends and ends[0],
-            high=ends and ends[1],
+            low=ends and max(ends[0], metric.bounds[0]),  # of a few clusters an interval may reach beyond
+            high=ends and min(ends[1], metric.bounds[1]),
             confidence=confidence,
             n=len(index),
             cluster=cluster,
@@ -175,7 +175,7 @@ def _gap(items: Items, column: Column, key: str, seed: int, resamples: int, conf
     first = np.arange(len(index)) < len(members[worst])
     statistics = items.columns[metric.name].statistics[index]
     wide = np.concatenate([statistics * first[:, None], statistics * ~first[:, None]], axis=1)
-    clusters = int(codes.max()) + 1
+    clusters = min(len(np.unique(codes[first])), len(np.unique(codes[~first])))
     totals = np.stack([np.bincount(codes, one) for one in wide.T], axis=1)
     drawn = resample(totals, resamples=resamples, seed=seed)
     k = len(metric.columns)

@@ -4,11 +4,12 @@
 (its sum). `value` turns sums [..., k] into scores [...].
 
 `paired_bootstrap` and `approximate_randomisation` are sacrebleu's tests, draw by draw: with its seed, the same
-p-value. Two things are to be known about them. The bootstrap's p is close to a one-sided one (it halves the risk
-that it states). And both call a tie with the observed difference no evidence against it, which is harmless with
-thousands of sentences but not with few clusters: of 4 speakers there are 16 ways to swap, so chance alone brings the
-most extreme one in 1 case of 8, and they report p = 0.0001. For clusters there are `p_value`, which goes with
-`interval`, and `permutation_test`.
+p-value. Two things are to be known about them. The bootstrap's p is in effect one-sided: of systems that do not
+differ, it calls 10 % different at p <= 0.05, one way or the other, and more with few clusters. And neither counts
+a tie with the observed difference, which is harmless with thousands of sentences but not with few clusters: 4
+speakers can be swapped in 16 ways, so chance alone brings the most extreme difference in 1 case of 8, for which
+`approximate_randomisation` gives p = 0.0001. For clusters there are `p_value`, which goes with `interval`, and
+`permutation_test`.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF, TER
-from sacrebleu.significance import PairedTest
+from sacrebleu.significance import PairedTest, _bootstrap_resample
 
 from speechxfer.errors import ScoreError
 from speechxfer.interval import interval, resample
@@ -99,6 +99,23 @@ def test_p_values_with_our_own_scores_are_sacrebleus(monkeypatch, name):
             scores = PairedTest([("1", first), ("2", second)], {name: theirs}, [refs], kind, n_samples=300)()[1]
             expected = next(column for key, column in scores.items() if key != "System")[1].p_value
             assert test(before, after, ours.value, **{"resamples" if kind == "bs" else "trials": 300}) == expected
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_scores_of_resamples_are_sacrebleus_to_the_last_bit(monkeypatch, name):
+    monkeypatch.setenv("SACREBLEU_SEED", "7")
+    refs, hyps, other = translations(7, 40)
+    ours, theirs = find(name, refs), METRICS[name]()
+    before, after = (ours.statistics([[ref] for ref in refs], texts) for texts in (hyps, other))
+    seen = []
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        seen.append(ours.value(sums))
+        return seen[-1]
+
+    paired_bootstrap(before, after, value, resamples=50, seed=7)
+    expected = np.array([one.score for one in _bootstrap_resample(before.tolist(), theirs, 50)[1]])
+    assert any(np.array_equal(scores, expected) for scores in seen)
 
 
 def test_p_values_of_an_error_rate_are_those_of_sacrebleus_way_written_out():
