@@ -12,7 +12,7 @@ import time
 import jiwer
 import numpy as np
 
-from speechxfer.edits import characters, edit_counts, words
+from speechxfer.scoring.edits import characters, edit_counts, words
 
 SIZES, ROUNDS = (10_000, 100_000), 5
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"

@@ -19,9 +19,9 @@ import sacrebleu
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import Result, _paired_ar_test, _paired_bs_test
 
-from speechxfer.interval import interval, resample
-from speechxfer.metrics import find
-from speechxfer.significance import approximate_randomisation, p_value, paired_bootstrap
+from speechxfer.scoring.interval import interval, resample
+from speechxfer.scoring.metrics import find
+from speechxfer.scoring.significance import approximate_randomisation, p_value, paired_bootstrap
 
 LINES, SEGMENTS, ROUNDS, SEED = 1_000_000, 2500, 5, 12345
 RESAMPLES, TRIALS = 1000, 10_000  # sacrebleu's own

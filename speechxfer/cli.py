@@ -17,7 +17,7 @@ from speechxfer.errors import ConfigError, SpeechxferError
 from speechxfer.task import Source, Task, fields, override
 
 if TYPE_CHECKING:
-    from speechxfer.transcripts import Pairs
+    from speechxfer.scoring.transcripts import Pairs
 
 Prepare = Callable[[], None]
 
@@ -56,7 +56,7 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
         return sub
 
     for name, act, summary in (
-        ("run", _run, "the whole line: train, predict, score, gate"),
+        ("run", _run, "the whole line: train, predict, score, gate, report"),
         ("train", _train, "adapt the checkpoint; the same command again goes on where it stopped"),
     ):
         sub = verb(name, act, summary)
@@ -174,6 +174,7 @@ def _expect_folder(out: Path) -> None:
 
 def _run(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer import verbs
+    from speechxfer.report import report
 
     chosen = _prepared(arguments, task, prepare)
     verbs.check(chosen)
@@ -183,6 +184,7 @@ def _run(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | No
         return 0  # what is left is reading and writing text, which the first rank does
     verbs.score_run(chosen, arguments.out)
     code = verbs.gate_run(chosen, arguments.out)
+    print(f"page: {report([arguments.out], arguments.out / 'report.html')}")
     print(f"files: {arguments.out}; next: speechxfer.load({str(arguments.out / 'best')!r}).transcribe('x.wav')")
     return code
 
@@ -226,8 +228,8 @@ def _score(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | 
     if arguments.predictions and arguments.hyp:
         raise ConfigError(f"score takes a predictions file ({arguments.predictions}) or --ref and --hyp, not both")
     if arguments.predictions or arguments.hyp:
-        from speechxfer import diagnosis
-        from speechxfer.score_table import table
+        from speechxfer.scoring import diagnosis
+        from speechxfer.scoring.table import table
 
         if arguments.out and arguments.out.is_dir():
             example = arguments.out / "scores.json"
@@ -250,15 +252,15 @@ def _predictions(arguments: argparse.Namespace, hyp: Path | None) -> "Path | Pai
     """A predictions file, or references and hypotheses joined."""
     if not arguments.ref:
         return hyp or arguments.predictions
-    from speechxfer.transcripts import Pairs
+    from speechxfer.scoring.transcripts import Pairs
 
     return Pairs(tuple(arguments.ref), hyp)
 
 
 def _compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer import verbs
-    from speechxfer.comparison import compare, table
-    from speechxfer.items import extract, items_path, read_items
+    from speechxfer.scoring.comparison import compare, table
+    from speechxfer.scoring.items import extract, items_path, read_items
 
     chosen = _with_text_flags(arguments, task)
     equal = verbs.equivalences(chosen)
@@ -274,7 +276,7 @@ def _compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare 
 
 def _gate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer import verbs
-    from speechxfer.rules import read_rules
+    from speechxfer.gate.rules import read_rules
 
     chosen = resolved(arguments, task)
     if arguments.rules:
@@ -302,8 +304,8 @@ def _report(arguments: argparse.Namespace, task: Task | None, prepare: Prepare |
 
 def _named_scores(files: Sequence[str]) -> tuple[dict[str, dict], dict]:
     """{"test": scores, ...} of `FILE` and `retain=FILE`, and the items beside them as far as they are there."""
-    from speechxfer.items import items_path, read_items
     from speechxfer.score import read_scores
+    from speechxfer.scoring.items import items_path, read_items
 
     named, items = {}, {}
     for text in files:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from speechxfer import edits
 from speechxfer.data import sorted_batches
 from speechxfer.errors import SpeechxferError
 from speechxfer.manifest import Manifest
 from speechxfer.models.base import Frontend, Model
 from speechxfer.parallel import Ranks
 from speechxfer.precision import Precision
+from speechxfer.scoring import edits
 from speechxfer.task import Task
 from speechxfer.text import normalise
 

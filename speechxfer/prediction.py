@@ -130,7 +130,7 @@ def read(path: Path, fields: Sequence[str]) -> Iterator[Prediction]:
     """Like `iterate`, of a file that need only have `fields`, "ref" or "hyp" or both; the other one is "" then."""
     if not path.is_file():
         raise ScoreError(f"{path}: no such file; write it with `speechxfer predict`")
-    from speechxfer.prediction_table import cells, given_number, spelled_number, table
+    from speechxfer.scoring.prediction_table import cells, given_number, spelled_number, table
 
     if path.suffix.lower() in DELIMITERS:
         delimiter = DELIMITERS[path.suffix.lower()]

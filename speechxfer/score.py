@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from speechxfer.equivalence import Equivalences
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.interval import interval, resample
-from speechxfer.items import CLUSTERS, FEW, Column, Items, extract
 from speechxfer.prediction import Prediction
+from speechxfer.scoring.equivalence import Equivalences
+from speechxfer.scoring.interval import interval, resample
+from speechxfer.scoring.items import CLUSTERS, FEW, Column, Items, extract
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
 MANY = 50  # values of a key: more than these get neither intervals of their own nor a gap

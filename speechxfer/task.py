@@ -103,7 +103,7 @@ class Task:
     retain: str = ""  # what the checkpoint could do before, and must still be able to do
     normaliser: str = "basic"  # of the training targets, and of the texts that are scored
     score_normaliser: str = ""  # of the texts that are scored, where it is to be another
-    equivalences: str = ""  # file of spellings that count as the same when scoring (see speechxfer.equivalence)
+    equivalences: str = ""  # file of spellings that count as the same when scoring (see speechxfer.scoring.equivalence)
     config: dict[str, Any] = field(default_factory=dict)  # of the model's config.json: dropout, mask_time_prob ...
     data: Data = Data()
     optim: Optim = Optim()

@@ -5,6 +5,7 @@ RUN/before/test.predictions.jsonl          of the checkpoint that training start
 RUN/after/test.predictions.jsonl           of RUN/best; likewise retain.*
 RUN/*/test.scores.json                     likewise; beside it .items.npz (for comparing) and .diagnosis.json
 RUN/verdict.json, verdict.xml, verdict.md  what the gate said: for programs, CI systems and people
+RUN/report.html                            all of it on one page
 """
 
 import dataclasses
@@ -16,12 +17,12 @@ from speechxfer.errors import CheckpointError, ConfigError, ScoreError
 from speechxfer.task import Run, Task
 
 if TYPE_CHECKING:
-    from speechxfer.diagnosis import Diagnosis
-    from speechxfer.equivalence import Equivalences
-    from speechxfer.items import Items
+    from speechxfer.gate.verdict import Verdict
     from speechxfer.prediction import Prediction
     from speechxfer.score import Score
-    from speechxfer.verdict import Verdict
+    from speechxfer.scoring.diagnosis import Diagnosis
+    from speechxfer.scoring.equivalence import Equivalences
+    from speechxfer.scoring.items import Items
 
 SETS = ("test", "retain")
 STAGES = ("before", "after")
@@ -29,8 +30,9 @@ STAGES = ("before", "after")
 
 def check(task: Task) -> None:
     """Raise, before hours of training, what predicting, scoring and judging would raise after them."""
-    from speechxfer import gate, metrics
+    from speechxfer import gate
     from speechxfer.data import read_speech
+    from speechxfer.scoring import metrics
 
     if not task.metrics:
         raise ConfigError(f"metrics is empty; expected some of {', '.join(metrics.METRICS)}")
@@ -95,11 +97,11 @@ def score_file(
     task: Task, predictions: str | Path | Iterable["Prediction"], out: Path | None
 ) -> tuple[dict[str, "Score"], "Diagnosis"]:
     """Score predictions as the task says; `out` is where scores.json goes, with items and diagnosis beside it."""
-    from speechxfer.diagnosis import diagnose, diagnosis_path, write_diagnosis
-    from speechxfer.edits import count
-    from speechxfer.items import extract, items_path, write_items
     from speechxfer.prediction import iterate
     from speechxfer.score import summarise, write_scores
+    from speechxfer.scoring.diagnosis import diagnose, diagnosis_path, write_diagnosis
+    from speechxfer.scoring.edits import count
+    from speechxfer.scoring.items import extract, items_path, write_items
     from speechxfer.text import normalise
 
     equal = equivalences(task)
@@ -125,7 +127,7 @@ def score_file(
 
 def equivalences(task: Task) -> "Equivalences | None":
     """The task's list of spellings that count as the same. Raises ConfigError with all that is wrong with it."""
-    from speechxfer.equivalence import read_equivalences
+    from speechxfer.scoring.equivalence import read_equivalences
 
     return read_equivalences(task.equivalences, task.scored_by()) if task.equivalences else None
 
@@ -140,7 +142,8 @@ def gate_run(task: Task, run: Path) -> int:
 
 def judge(task: Task, out: Path | None, scores: dict, baseline: dict | None, items: dict, before: dict | None) -> int:
     """Judge named sets of scores and their items, print the verdict and write it. Returns the exit code."""
-    from speechxfer import gate, verdict
+    from speechxfer import gate
+    from speechxfer.gate import verdict
 
     found = gate.judge(scores, task.require, baseline, items=items, baseline_items=before, allow_small=task.allow_small)
     if out:
@@ -151,7 +154,7 @@ def judge(task: Task, out: Path | None, scores: dict, baseline: dict | None, ite
 
 def write_verdict(folder: Path, verdict: "Verdict") -> None:
     """verdict.json, verdict.xml (JUnit) and verdict.md."""
-    from speechxfer.verdict import junit, markdown
+    from speechxfer.gate.verdict import junit, markdown
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "verdict.json").write_text(verdict.to_json() + "\n", encoding="utf-8")
@@ -189,7 +192,7 @@ def read_run_scores(task: Task, run: Path) -> dict[str, dict[str, dict[str, "Sco
 
 def read_run_items(task: Task, run: Path) -> dict[str, dict[str, "Items"]]:
     """stage -> set -> Items, as far as they are there."""
-    from speechxfer.items import items_path, read_items
+    from speechxfer.scoring.items import items_path, read_items
 
     found: dict[str, dict[str, Items]] = {}
     for stage, name in stages_and_sets(task):

@@ -13,9 +13,9 @@ from speechxfer import cli
 from speechxfer.adapt.freeze import Freeze
 from speechxfer.cli import main, parser, resolved
 from speechxfer.errors import ConfigError
-from speechxfer.items import extract, write_items
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.score import summarise, write_scores
+from speechxfer.scoring.items import extract, write_items
 from speechxfer.task import Source, Task
 
 VERBS = ("run", "train", "show", "predict", "score", "compare", "gate", "report")
@@ -118,7 +118,7 @@ def test_a_mistake_is_one_line_without_traceback_and_exits_2(tmp_path, scored, c
         ("score", predictions, "--ref", predictions, "--hyp", predictions): "or --ref and --hyp, not both",
         ("score", predictions, "--equivalences", tmp_path / "no.txt"): "no.txt: cannot be read (No such file",
         ("compare", predictions, tmp_path / "no.jsonl"): "no.jsonl: no such file",
-        ("gate", "--scores", after, "--rules", tmp_path / "no.rules"): "no.rules: no such file",
+        ("gate", "--scores", after, "--rules", tmp_path / "no.rules"): "no.rules: No such file",
         ("report", tmp_path / "nowhere"): "nowhere",
         ("score", "--out", tmp_path / "empty"): "empty: no predictions; predict first, with the same --out",
         ("score", predictions, "--out", scored): "is a folder; expected a file to write, such as",

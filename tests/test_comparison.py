@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speechxfer.comparison import compare, table
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.items import extract
 from speechxfer.prediction import Prediction
-from speechxfer.significance import holm
+from speechxfer.scoring.comparison import compare, table
+from speechxfer.scoring.items import extract
+from speechxfer.scoring.significance import holm
 
 
 def system(rate: float, seed: int, speakers: int = 12, each: int = 10) -> list[Prediction]:

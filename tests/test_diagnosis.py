@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechxfer.diagnosis import (
+from speechxfer.errors import ScoreError
+from speechxfer.scoring.diagnosis import (
     Diagnosis,
     Outputs,
     diagnose,
@@ -19,7 +20,6 @@ from speechxfer.diagnosis import (
     words,
     write_diagnosis,
 )
-from speechxfer.errors import ScoreError
 
 EMPTY = dict.fromkeys(("empty", "invented", "looping", "runaway"), Outputs(0, ()))
 

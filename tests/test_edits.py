@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer.edits import Counts, alignment, characters, count, edit_counts, graphemes, words
 from speechxfer.errors import ConfigError, ScoreError
+from speechxfer.scoring.edits import Counts, alignment, characters, count, edit_counts, graphemes, words
 
 vocabulary = st.sampled_from(["a", "b", "the", "cat", "क्षमा", "ß", "I'm", "a\u0301"])
 sentences = st.lists(vocabulary, max_size=9).map(" ".join)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from speechxfer.equivalence import read_equivalences
 from speechxfer.errors import ConfigError
+from speechxfer.scoring.equivalence import read_equivalences
 
 
 @pytest.fixture
@@ -164,5 +164,5 @@ def test_thousands_of_classes_cost_no_more_than_a_few(read):
 
 
 def test_needs_no_heavy_library():
-    code = "import sys, speechxfer.equivalence; print({'torch', 'numpy', 'pyarrow'} & set(sys.modules))"
+    code = "import sys, speechxfer.scoring.equivalence; print({'torch', 'numpy', 'pyarrow'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -6,10 +6,10 @@ import pytest
 from speechxfer import gate
 from speechxfer.errors import ConfigError
 from speechxfer.gate import judge
-from speechxfer.items import Column, Items, Labels
-from speechxfer.metrics import column, find
+from speechxfer.gate.verdict import Verdict, seen
 from speechxfer.score import Gap, Score, summarise
-from speechxfer.verdict import Verdict, seen
+from speechxfer.scoring.items import Column, Items, Labels
+from speechxfer.scoring.metrics import column, find
 
 WORDS = 10  # of every item, unless told
 

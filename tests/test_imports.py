@@ -24,13 +24,13 @@ FLOORS = {
     "audio": {"errors"},
     "plan": {"errors"},
     "perturb": {"errors", "audio"},
-    "edits": {"errors"},
-    "bands": set(),
-    "prediction": {"errors", "prediction_table"},
-    "prediction_table": {"errors", "prediction", "columns"},
-    "interval": {"errors"},
-    "significance": {"errors", "interval"},
-    "equivalence": {"errors", "text"},
+    "prediction": {"errors", "scoring.prediction_table"},
+    "scoring.prediction_table": {"errors", "prediction", "columns"},
+    "scoring.edits": {"errors"},
+    "scoring.bands": set(),
+    "scoring.interval": {"errors"},
+    "scoring.significance": {"errors", "scoring.interval"},
+    "scoring.equivalence": {"errors", "text"},
 }
 VERBS = {"train", "evaluate", "resume", "progress", "predict", "gate", "export", "recogniser"}
 TOP = {"verbs", "cli"}
@@ -96,7 +96,8 @@ def test_no_circles():
 
 
 @pytest.mark.parametrize(
-    "name", ["text", "prediction", "transcripts", "score", "comparison", "gate", "diagnosis", "report"]
+    "name",
+    ["text", "score", "gate", "report", *(f"scoring.{name}" for name in ("transcripts", "comparison", "diagnosis"))],
 )
 def test_right_of_the_predictions_nothing_ever_loads_torch(name):
     for module in reached(name):

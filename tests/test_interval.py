@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr, stdtrit
 
 from speechxfer.errors import ScoreError
-from speechxfer.interval import BLOCKS, bootstrap_sums, interval, resample
+from speechxfer.scoring.interval import BLOCKS, bootstrap_sums, interval, resample
 
 RATE = 0.15  # of errors, in the simulated speech
 
@@ -32,8 +32,8 @@ def holds(ends: tuple[float, float] | None, truth: float) -> bool:
 
 @pytest.mark.parametrize("cells", [1, 100, 2_000_000])
 def test_sums_are_those_of_draws_written_out_however_many_are_held_at_a_time(monkeypatch, cells):
-    monkeypatch.setattr("speechxfer.interval.CELLS", cells)
-    monkeypatch.setattr("speechxfer.interval.CACHED", cells // 3)
+    monkeypatch.setattr("speechxfer.scoring.interval.CELLS", cells)
+    monkeypatch.setattr("speechxfer.scoring.interval.CACHED", cells // 3)
     totals = np.random.default_rng(1).poisson(3, (23, 4)).astype(float)
     indices = np.random.default_rng(2).choice(23, size=(50, 23), replace=True)
     expected = np.array([totals[row].sum(axis=0) for row in indices])

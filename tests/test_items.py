@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer import items as items_module
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.items import expect_same, extract, items_path, read_items, write_items
 from speechxfer.prediction import Prediction
 from speechxfer.score import summarise
+from speechxfer.scoring import items as items_module
+from speechxfer.scoring.items import expect_same, extract, items_path, read_items, write_items
 
 ROWS = [
     Prediction("u2", "a b c", "a c", {"speaker": "s1", "accent": "x"}, seconds=1.5),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer.edits import count
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.metrics import METRICS, column, find
+from speechxfer.scoring.edits import count
+from speechxfer.scoring.metrics import METRICS, column, find
 
 ERROR_RATES = {"wer": jiwer.wer, "cer": jiwer.cer, "mer": jiwer.mer, "wil": jiwer.wil}
 
@@ -146,7 +146,7 @@ def test_a_column_is_the_mean_of_its_scores():
 
 def test_asking_for_a_metric_loads_nothing_heavy():
     code = (
-        "import sys; from speechxfer.metrics import METRICS, find; [find(name, ['text']) for name in METRICS];"
+        "import sys; from speechxfer.scoring.metrics import METRICS, find; [find(name, ['text']) for name in METRICS];"
         "heavy = {'torch', 'sacrebleu', 'jiwer', 'scipy', 'pandas'} & set(sys.modules); assert not heavy, heavy"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechxfer import prediction_table
 from speechxfer.columns import ids
 from speechxfer.errors import ScoreError
 from speechxfer.prediction import Prediction, iterate, read_predictions, write_predictions
+from speechxfer.scoring import prediction_table
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # line separators and controls included
 seconds = st.floats(0, 1e5)

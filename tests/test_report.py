@@ -23,9 +23,8 @@ from rapidfuzz.distance import Levenshtein
 
 from speechxfer.adapt import trainable
 from speechxfer.adapt.freeze import Freeze
-from speechxfer.diagnosis import diagnose, diagnosis_path, write_diagnosis
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.items import extract, items_path, write_items
+from speechxfer.gate.verdict import Finding, Verdict
 from speechxfer.manifest import Example, write_manifest
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.report import clips, page, report
@@ -35,8 +34,9 @@ from speechxfer.report.run import distinct_names, read_log, read_runs
 from speechxfer.report.training import facts, stretches
 from speechxfer.report.worst import align, aligned, direction, normaliser_of, worst
 from speechxfer.score import score, write_scores
+from speechxfer.scoring.diagnosis import diagnose, diagnosis_path, write_diagnosis
+from speechxfer.scoring.items import extract, items_path, write_items
 from speechxfer.task import Source, Task, fields
-from speechxfer.verdict import Finding, Verdict
 
 SECTIONS = ("verdict", "scores", "groups", "curves", "worst", "errors", "training", "task")
 SCRIPT = "<script>alert('1')</script>"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechxfer.errors import ConfigError
-from speechxfer.rules import COMPARE, RATES, Rule, parse_rules, read_rules
+from speechxfer.gate.rules import COMPARE, RATES, Rule, parse_rules, read_rules
 
 
 @pytest.mark.parametrize(

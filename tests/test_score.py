@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction
 from speechxfer.score import Gap, read_scores, score, write_scores
-from speechxfer.score_table import table
+from speechxfer.scoring.table import table
 
 words = st.sampled_from(["a", "b", "the", "cat", "क्षमा", "ß", "I'm"])
 sentences = st.lists(words, max_size=9).map(" ".join)
@@ -284,7 +284,7 @@ def test_scoring_needs_no_torch_and_starts_at_once():
     code = (
         "import sys, time; start = time.process_time(); import speechxfer.score, speechxfer.gate;"
         "assert 'torch' not in sys.modules and 'jiwer' not in sys.modules;"
-        "from speechxfer.edits import count; count('wer', 'a', 'b'); assert 'torch' not in sys.modules;"
+        "from speechxfer.scoring.edits import count; count('wer', 'a', 'b'); assert 'torch' not in sys.modules;"
         "print(time.process_time() - start)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -11,9 +11,9 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, _bootstrap_resample
 
 from speechxfer.errors import ScoreError
-from speechxfer.interval import interval, resample
-from speechxfer.metrics import find
-from speechxfer.significance import (
+from speechxfer.scoring.interval import interval, resample
+from speechxfer.scoring.metrics import find
+from speechxfer.scoring.significance import (
     approximate_randomisation,
     detectable,
     holm,
@@ -144,10 +144,10 @@ def test_drawing_in_pieces_gives_the_same_p_value(monkeypatch, count):
     before, after = (np.stack([generator.binomial(words, share), words], axis=1) for share in (0.2, 0.22))
     tests = (paired_bootstrap, approximate_randomisation, permutation_test)
     whole = [test(before, after, rate, seed=3) for test in tests]
-    monkeypatch.setattr("speechxfer.interval.CELLS", 700)
-    monkeypatch.setattr("speechxfer.interval.CACHED", 200)
-    monkeypatch.setattr("speechxfer.significance.CELLS", 700)
-    monkeypatch.setattr("speechxfer.significance.SLICE", 50)
+    monkeypatch.setattr("speechxfer.scoring.interval.CELLS", 700)
+    monkeypatch.setattr("speechxfer.scoring.interval.CACHED", 200)
+    monkeypatch.setattr("speechxfer.scoring.significance.CELLS", 700)
+    monkeypatch.setattr("speechxfer.scoring.significance.SLICE", 50)
     assert [test(before, after, rate, seed=3) for test in tests] == whole
 
 

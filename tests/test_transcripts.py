@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from speechxfer.errors import ScoreError
 from speechxfer.manifest import Example, write_manifest
 from speechxfer.prediction import Prediction, write_predictions
-from speechxfer.transcripts import pair
+from speechxfer.scoring.transcripts import pair
 
 lines = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=20)
 

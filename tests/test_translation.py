@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from speechxfer.metrics import find
-from speechxfer.translation import TOKENISERS, bleu_value, chrf_value, ter_value, tokeniser
+from speechxfer.scoring.metrics import find
+from speechxfer.scoring.translation import TOKENISERS, bleu_value, chrf_value, ter_value, tokeniser
 
 # name of the metric -> sacrebleu's
 ORACLES = {

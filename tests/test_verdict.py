@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechxfer.errors import ScoreError
-from speechxfer.verdict import Finding, Verdict, junit, markdown, number, read_verdict, table
+from speechxfer.gate.verdict import Finding, Verdict, junit, markdown, number, read_verdict, table
 
 LONG = "retain.wer[accent=a very long name, longer than a line] > 0.0"
 FINDINGS = (

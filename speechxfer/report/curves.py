@@ -75,7 +75,7 @@ def plots(runs: Sequence[RunFolder]) -> list[Plot]:
 
 
 def _by_unit(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    from speechxfer.metrics import METRICS, find
+    from speechxfer.scoring.metrics import METRICS, find
 
     rates, others = [], []
     for name in names:

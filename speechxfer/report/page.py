@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import ScoreError
+from speechxfer.gate.verdict import number
 from speechxfer.report import charts, training
 from speechxfer.report.charts import Chart
 from speechxfer.report.clips import Clip, Player
 from speechxfer.report.curves import RUN_COLOURS, plots
 from speechxfer.report.run import ITEMS, RunFolder
 from speechxfer.report.worst import Worst, worst
-from speechxfer.score_table import figure
-from speechxfer.verdict import number
+from speechxfer.scoring.table import figure
 
 HERE = Path(__file__).parent
 MANY = 12  # values of a group key from which its chart is folded
@@ -101,8 +101,8 @@ def _has_both(run: RunFolder, name: str) -> bool:
 
 
 def _paired(run: RunFolder, name: str) -> Paired:
-    from speechxfer.comparison import compare
-    from speechxfer.items import read_items
+    from speechxfer.scoring.comparison import compare
+    from speechxfer.scoring.items import read_items
 
     try:
         before, after = (read_items(run.path(stage, name, ITEMS)) for stage in ("before", "after"))

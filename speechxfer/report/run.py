@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from speechxfer.diagnosis import Diagnosis, read_diagnosis
 from speechxfer.errors import ConfigError, ScoreError
+from speechxfer.gate.verdict import Verdict, read_verdict
 from speechxfer.score import Score, read_scores
-from speechxfer.verdict import Verdict, read_verdict
+from speechxfer.scoring.diagnosis import Diagnosis, read_diagnosis
 
 STAGES = ("before", "after")
 SETS = ("test", "retain")

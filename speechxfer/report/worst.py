@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from speechxfer import text
-from speechxfer.diagnosis import words
-from speechxfer.edits import alignment, graphemes
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.items import Column, Items, read_items
 from speechxfer.prediction import Prediction, iterate
 from speechxfer.report.run import ITEMS, PREDICTIONS, RunFolder
+from speechxfer.scoring.diagnosis import words
+from speechxfer.scoring.edits import alignment, graphemes
+from speechxfer.scoring.items import Column, Items, read_items
 
 SHOWN = 12  # items of a set
 TOKENS = 150  # of an alignment; a hypothesis that ran away is cut there

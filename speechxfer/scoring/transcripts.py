@@ -18,7 +18,7 @@ from pathlib import Path
 
 from speechxfer.errors import ScoreError
 from speechxfer.prediction import SHOWN, Prediction, checked, read
-from speechxfer.prediction_table import references
+from speechxfer.scoring.prediction_table import references
 
 TABLES = (".jsonl", ".json", ".csv", ".tsv")
 NAMED = 5  # ids that are spelled out; the others are counted

@@ -10,11 +10,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speechxfer.errors import ConfigError
-from speechxfer.interval import interval, resample
-from speechxfer.items import Items, expect_same
 from speechxfer.score import CONFIDENCE, RESAMPLES
-from speechxfer.score_table import cut, extent_of, figure
-from speechxfer.significance import approximate_randomisation, detectable, holm, paired_bootstrap, permutation_test
+from speechxfer.scoring.interval import interval, resample
+from speechxfer.scoring.items import Items, expect_same
+from speechxfer.scoring.significance import (
+    approximate_randomisation,
+    detectable,
+    holm,
+    paired_bootstrap,
+    permutation_test,
+)
+from speechxfer.scoring.table import cut, extent_of, figure
 
 TESTS_SEED = 12345  # sacrebleu's, so that its paired tests and these give the same p
 
@@ -23,11 +29,11 @@ TESTS_SEED = 12345  # sacrebleu's, so that its paired tests and these give the s
 class Difference:
     """`after` minus `before` on the items of `group` ("" for all), in the metric's unit.
 
-    `low` and `high` enclose the difference. `p` is two-sided, of the paired permutation test over clusters; `p_holm` is
-    the same corrected for all groups of the key (Holm 1979), None for the whole. `p_randomisation` and `p_bootstrap` are
-    what sacrebleu's two paired tests say of these clusters, for comparison with published figures: with few clusters
-    both call chance significant far too often. A true difference of `detectable` would be seen in four such test sets
-    of five. None where there is nothing to resample.
+    `low` and `high` enclose the difference. `p` is two-sided, of the paired permutation test over clusters; `p_holm`
+    is the same corrected for all groups of the key (Holm 1979), None for the whole. `p_randomisation` and
+    `p_bootstrap` are what sacrebleu's two paired tests say of these clusters, for comparison with published figures:
+    with few clusters both call chance significant far too often. A true difference of `detectable` would be seen in
+    four such test sets of five. None where there is nothing to resample.
     """
 
     metric: str

@@ -23,8 +23,8 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechxfer import edits
 from speechxfer.errors import ScoreError
+from speechxfer.scoring import edits
 
 if TYPE_CHECKING:
     import regex

@@ -35,14 +35,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speechxfer.errors import ScoreError
-from speechxfer.evidence import Evidence, Scores, comparable, group_named, look_up, no_value, without_star
-from speechxfer.interval import FEWEST, interval, resample
-from speechxfer.items import Items
-from speechxfer.metrics import Metric
-from speechxfer.rules import Rule, parse_rules
+from speechxfer.gate.evidence import Evidence, Scores, comparable, group_named, look_up, no_value, without_star
+from speechxfer.gate.rules import Rule, parse_rules
+from speechxfer.gate.verdict import Finding, Verdict, number
 from speechxfer.score import CONFIDENCE, RESAMPLES, Score
-from speechxfer.significance import detectable, holm, p_value
-from speechxfer.verdict import Finding, Verdict, number
+from speechxfer.scoring.interval import FEWEST, interval, resample
+from speechxfer.scoring.items import Items
+from speechxfer.scoring.metrics import Metric
+from speechxfer.scoring.significance import detectable, holm, p_value
 
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from speechxfer import metrics as metric_names
 from speechxfer import text
-from speechxfer.bands import UNGROUPED, bands
-from speechxfer.equivalence import Equivalences
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.metrics import Metric
 from speechxfer.prediction import Prediction, iterate
+from speechxfer.scoring import metrics as metric_names
+from speechxfer.scoring.bands import UNGROUPED, bands
+from speechxfer.scoring.equivalence import Equivalences
+from speechxfer.scoring.metrics import Metric
 
 CLUSTERS = ("speaker", "recording", "document")  # the first that every item has, two values or more; else the utterance
 VERBATIM = "nfc"  # the normaliser of metrics that score the text as it is

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from speechxfer.errors import ScoreError
-from speechxfer.interval import CELLS, FEWEST, bootstrap_sums, stretch
+from speechxfer.scoring.interval import CELLS, FEWEST, bootstrap_sums, stretch
 
 Value = Callable[[np.ndarray], np.ndarray]  # sums [..., k] -> scores [...]
 

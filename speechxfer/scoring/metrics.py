@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from speechxfer import edits, translation
 from speechxfer.errors import ConfigError, ScoreError
+from speechxfer.scoring import edits, translation
 
 EDIT_COLUMNS = ("insertions", "deletions", "substitutions", "hits")
 

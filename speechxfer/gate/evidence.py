@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from speechxfer.errors import ScoreError
-from speechxfer.items import Items, expect_same
-from speechxfer.rules import Rule
+from speechxfer.gate.rules import Rule
 from speechxfer.score import Score
+from speechxfer.scoring.items import Items, expect_same
 
 Scores = Mapping[str, Score]  # of one set, by metric
 
