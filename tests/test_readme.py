@@ -24,6 +24,7 @@ def folder(tmp_path_factory) -> Path:
     """Where the README is read: after `make demo`, with a recording at hand."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(CHECKPOINT, folder / "runs/demo/best")
+    (folder / "runs/demo/log.jsonl").touch()
     shutil.copytree(ROOT / "manifests", folder / "manifests")
     shutil.copy(next((ROOT / "manifests/audio").glob("*.flac")), folder / "x.wav")
     return folder
@@ -39,15 +40,15 @@ def test_python_blocks_run(code: str, folder: Path):
 
 def commands() -> list[str]:
     lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("speechxfer")]
+    return [line for line in lines if line.startswith(("speechxfer", "printf"))]
 
 
 def test_commands_run_on_the_sample(folder: Path):
     here = [line for line in commands() if "mine/" not in line]
-    assert len(here) == 3
+    assert len(here) == 8
     for line in here:
-        command = [sys.executable, "-m", "speechxfer.cli", *shlex.split(line)[1:]]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        line = re.sub("^speechxfer ", f"{shlex.quote(sys.executable)} -m speechxfer.cli ", line)
+        done = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
