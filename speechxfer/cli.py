@@ -36,6 +36,11 @@ def main(task: Task | None = None, prepare: Prepare | None = None, argv: Sequenc
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as error:
+        if error.errno is None:  # raised by a library for reasons of its own
+            raise
+        print(f"speechxfer: {error.filename or 'writing'}: {os.strerror(error.errno)}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("speechxfer: interrupted; what was saved is kept", file=sys.stderr)
         code = 130
@@ -234,6 +239,9 @@ def _score(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | 
         if arguments.out and arguments.out.is_dir():
             example = arguments.out / "scores.json"
             raise ConfigError(f"--out {arguments.out}: is a folder; expected a file to write, such as {example}")
+        for path in filter(None, (arguments.predictions, arguments.hyp, *arguments.ref)):
+            if arguments.out and arguments.out.resolve() == path.resolve():
+                raise ConfigError(f"--out {path}: is what is to be scored; expected another file, such as scores.json")
         scores, found = verbs.score_file(chosen, _predictions(arguments, arguments.hyp), arguments.out)
         print(table(scores) + "\n\n" + diagnosis.table(found))
         return 0
@@ -264,6 +272,10 @@ def _compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare 
 
     chosen = _with_text_flags(arguments, task)
     equal = verbs.equivalences(chosen)
+    if arguments.before.suffix == arguments.after.suffix == ".json":
+        for name in ("ref", "metrics", "equivalences", "normaliser"):
+            if getattr(arguments, name):
+                raise ConfigError(f"--{name} is for texts, and {arguments.after} holds what was counted of them already")
     items = [
         read_items(items_path(path))
         if path.suffix == ".json"

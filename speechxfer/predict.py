@@ -3,7 +3,8 @@
 import glob
 import json
 from collections.abc import Iterator
-from hashlib import file_digest
+from hashlib import file_digest, sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import cut
 from speechxfer.precision import Precision, choose_attention, choose_precision
 from speechxfer.prediction import Prediction, write_predictions
+from speechxfer.receipt import read_receipt, write_receipt
 from speechxfer.task import Data, Run
 
 DATA, RUN = Data(), Run(precision="fp32")
+MADE_OF = ("*.safetensors", "pytorch_model*.bin", "*.json", "*.txt", "*.model")  # what of a checkpoint predicts
 
 
 def predict(
@@ -33,7 +36,8 @@ def predict(
 
     Of `data`, batch_seconds and workers matter; of `run`, device, precision and attention. float32 is the default,
     so that what people decide on does not hang on the machine's bf16. What is done goes to `out`.partial-RANK as it
-    is done: the same call after a kill does the rest. `out` itself appears whole or not at all.
+    is done: the same call after a kill does the rest. `out` itself appears whole or not at all, with a receipt beside
+    it; where those are there already, of this manifest and checkpoint and these versions, there is nothing to do.
     Raises ManifestError, CheckpointError, ConfigError.
     """
     out = Path(out)
@@ -46,7 +50,10 @@ def predict(
         model = load_checkpoint(folder)
         choose_attention(run.attention, model.net)
         model.to(here.device).eval()
-        key = {"manifest": examples.sha256, "weights": weights_hash(folder), "precision": precision.name}
+        key = {"weights": digest(folder), "manifest": examples.sha256, "precision": precision.name}
+        key |= {name: version(name) for name in ("speechxfer", "torch", "transformers")}
+        if here.gather(key.items() <= read_receipt(out).items())[0]:
+            return out
         done = here.gather(_merge_partials(out, key) if here.first else set())[0]
         budget = max(data.batch_seconds, float(examples.seconds.max()))
         left = _batches_left(examples, done, budget)
@@ -61,20 +68,20 @@ def predict(
         if here.first:
             finished = _read_partials(out, key)
             write_predictions(out, (finished[example.id] for example in examples))
+            write_receipt(out, key | {"checkpoint": str(checkpoint)})
             for leftover in _partials(out):
                 leftover.unlink()
         here.wait()
     return out
 
 
-def weights_hash(folder: Path) -> str:
-    """SHA-256 of a checkpoint's weight files."""
-    names = sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")])
-    digests = []
-    for path in names:
+def digest(checkpoint: Path) -> str:
+    """SHA-256 over the names and contents of the files that decide what a checkpoint predicts."""
+    total = sha256()
+    for path in sorted({path for pattern in MADE_OF for path in checkpoint.glob(pattern)}):
         with path.open("rb") as file:
-            digests.append(file_digest(file, "sha256").hexdigest())
-    return "+".join(digests)
+            total.update(f"{path.name} {file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def _batches_left(examples: Manifest, done: set[str], budget: float) -> list[np.ndarray]:

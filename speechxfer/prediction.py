@@ -128,6 +128,8 @@ def iterate(predictions: str | Path | Iterable[Prediction]) -> Iterator[Predicti
 
 def read(path: Path, fields: Sequence[str]) -> Iterator[Prediction]:
     """Like `iterate`, of a file that need only have `fields`, "ref" or "hyp" or both; the other one is "" then."""
+    if path.is_dir():
+        raise ScoreError(f"{path}: is a folder; expected a file of predictions (a run is scored by --out {path})")
     if not path.is_file():
         raise ScoreError(f"{path}: no such file; write it with `speechxfer predict`")
     from speechxfer.scoring.prediction_table import cells, given_number, spelled_number, table
@@ -135,6 +137,8 @@ def read(path: Path, fields: Sequence[str]) -> Iterator[Prediction]:
     if path.suffix.lower() in DELIMITERS:
         delimiter = DELIMITERS[path.suffix.lower()]
         return checked(path, lambda: table(path, lambda: cells(path, delimiter), spelled_number, fields))
+    if not path.suffix.lower().startswith(".json") and isinstance(next(objects(path), (0, {}))[1], ValueError):
+        raise ScoreError(f"{path}: no JSON in its first line; expected .jsonl, .csv or .tsv; plain texts go by --ref")
     first = next((row for _, row in objects(path) if isinstance(row, dict)), {})
     if first.keys() <= Prediction.__dataclass_fields__.keys() and (not first or {"id", *BOTH} <= first.keys()):
         return checked(path, lambda: ((line, attempt(Prediction.from_row, row)) for line, row in objects(path)))

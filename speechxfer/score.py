@@ -119,7 +119,7 @@ def summarise(
         value, ends = float(metric.value(sums)), None
         if spread and not math.isnan(value):
             ends = interval(metric.value(resample(totals, resamples=resamples, seed=seed)), len(totals), confidence)
-        made_by = f"{metric.library}:{version(metric.library)}|speechxfer:{version('speechxfer')}"
+        made_by = "|".join(f"{name}:{version(name)}" for name in dict.fromkeys((metric.library, "speechxfer")))
         return Score(
             metric=metric.name,
             value=None if math.isnan(value) else value,
@@ -133,7 +133,7 @@ def summarise(
             unit=metric.unit,
             higher_is_better=metric.higher_is_better,
             signature=column.signature(index),
-            origin=f"{made_by}|bootstrap:{resamples}|seed:{seed}" + (f"|from:{items.origin}" if items.origin else ""),
+            origin=f"{made_by}|bootstrap:{resamples}|seed:{seed}" + (f"|{items.origin}" if items.origin else ""),
             note="" if ends else _why_no_interval(value, cluster, len(totals), spread),
             **parts,
         )
@@ -273,4 +273,4 @@ def _expect_fields(row: object, kind: type, where: str) -> None:
     names = {one.name for one in fields(kind)}
     missing, unknown = sorted(names - row.keys()), sorted(row.keys() - names)
     if missing or unknown:
-        raise ScoreError(f"{where}: missing fields {missing}, unknown fields {unknown}; write it again")
+        raise ScoreError(f"{where}: missing fields {missing}, unknown fields {unknown}; score again")

@@ -29,7 +29,7 @@ def shell(tmp_path):
     write_predictions(tmp_path / "p.jsonl", rows)
 
     def run(**inputs: str) -> tuple[int, str, str]:
-        given = {"NORMALISER": "basic", "METRICS": "wer cer", "BASELINE": "", "OUT": "out dir"} | inputs
+        given = {"NORMALISER": "basic", "METRICS": "wer cer", "BASELINE": "", "RETAIN": "", "OUT": "out dir"} | inputs
         files = {"GITHUB_STEP_SUMMARY": tmp_path / "summary", "GITHUB_OUTPUT": tmp_path / "outputs"}
         env = os.environ | given | {name: str(path) for name, path in files.items()}
         env["PATH"] = f"{tmp_path / 'bin'}:{env['PATH']}"
@@ -55,6 +55,17 @@ def test_a_baseline_is_compared_with(shell, tmp_path):
     assert shell(PREDICTIONS="p.jsonl", RULES="gate.rules", BASELINE="out dir/scores.json")[0] == 0
 
 
+def test_the_source_domain_is_judged_too(shell, tmp_path):
+    (tmp_path / "gate.rules").write_text("retain.wer <= baseline + 0.01\n")
+    given = {"PREDICTIONS": "p.jsonl", "RULES": "gate.rules", "RETAIN": "p.jsonl"}
+    assert shell(**given)[0] == 2
+    before = "out dir/scores.json\nretain=out dir/retain.scores.json\n"
+    assert shell(**given, BASELINE=before)[0] == 0
+    worse = [Prediction(f"u{i:02}", "a b c", "a", {"accent": "nord"}) for i in range(40)]
+    write_predictions(tmp_path / "worse.jsonl", worse)
+    assert shell(**given | {"RETAIN": "worse.jsonl", "OUT": "new"}, BASELINE=before)[0] == 1
+
+
 def test_what_cannot_be_read_fails_the_build(shell, tmp_path):
     assert shell(PREDICTIONS="nowhere.jsonl", RULES="gate.rules")[0] == 2
 
@@ -64,6 +75,12 @@ def test_every_input_reaches_a_step_and_no_script_holds_one():
     assert used == set(ACTION["inputs"])
     for step in ACTION["runs"]["steps"]:
         assert "${{" not in step.get("run", "")
+
+
+def test_nothing_is_looked_for_in_the_callers_repository_that_is_the_actions_own():
+    """setup-python's cache takes its key from files of the caller's repository alone, and fails without any."""
+    (python,) = [step["with"] for step in ACTION["runs"]["steps"] if "setup-python@" in step.get("uses", "")]
+    assert python.keys() == {"python-version"}
 
 
 def test_the_example_gives_inputs_that_there_are_and_rules_that_can_be_read():

@@ -40,7 +40,7 @@ def rate(errors: int, length: int = 100, metric: str = "wer", refs: str = "abc",
 ACCENTS = {"accent=scottish": rate(25), "accent=welsh": rate(40), "speaker=f1": rate(90)}
 SCORES = {
     "test": {"wer": rate(20, **ACCENTS), "cer": rate(5, metric="cer")},
-    "retain": {"wer": rate(11, refs="retain")},
+    "retain": {"wer": replace(rate(11, refs="retain", **{"accent=welsh": rate(11)}), gaps={})},
 }
 
 
@@ -127,6 +127,17 @@ def test_a_set_that_is_too_small_cannot_be_judged_unless_that_is_allowed():
     assert allowed == replace(finding, status="pass")
     assert judge(wide, ["wer <= 0.14"], allow_small=True).exit_code == 1
     assert judge(wide, ["wer <= 0.5"]).exit_code == 0  # a doubled error rate of 1.0 would have been seen
+
+
+def test_what_an_interval_shows_is_not_less_for_being_cut_off_at_a_bound():
+    """93 [0, 100] of a few items that are all or nothing: the 7 points above the value are not the spread."""
+    points = {"metric": "bleu", "clusters": 10}
+    bleu = replace(rate(0, **points), value=93.0, low=0.0, high=100.0, unit="points", higher_is_better=True)
+    (finding,) = judge({"test": {"bleu": bleu}}, ["bleu >= 40"]).findings
+    assert finding.detectable > 93 and finding.status == "cannot judge"
+    mer = replace(rate(0, metric="mer"), value=0.9, low=0.5, high=1.0)
+    below, above = (judge({"test": {"mer": one}}, ["mer <= 0.8"]).findings[0] for one in (mer, replace(mer, high=1.3)))
+    assert below.detectable == pytest.approx(above.detectable)
 
 
 def test_what_is_known_to_be_broken_fails_on_any_set():
@@ -315,7 +326,8 @@ def test_gaps_and_the_worst_group_against_a_baseline():
         ("wer[acent=scottish] <= 0.2", "no group key 'acent'; did you mean 'accent'?"),
         ("wer[acent=*] <= 0.2", "no group key 'acent'; did you mean 'accent'?"),
         ("wer[acent].worst <= 0.2", "no group key 'acent'; did you mean 'accent'?"),
-        ("wer[speaker].gap <= 0.2", "no gap of 'speaker'; found accent"),
+        ("wer[speaker].gap <= 0.2", "no gap of 'speaker': speakers are what is resampled"),
+        ("retain.wer[accent].gap <= 0.2", "no gap of 'accent': 'welsh' is the only group"),
         ("cer[accent=scottish] <= 0.2", "found none"),
         ("cer <= baseline", "the baseline scores of 'test' have no metric 'cer'"),
         ("wer[speaker=f1] <= baseline", "the baseline scores of 'test' have no group 'speaker=f1'"),

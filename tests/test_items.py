@@ -110,6 +110,8 @@ def test_scores_made_elsewhere_are_a_metric():
     assert one.value == pytest.approx(0.7) and one.unit == "points" and one.low < 0.7 < one.high
     with pytest.raises(ScoreError, match=r"1 items have no score 'comet' \('x'\)"):
         extract([*rows, Prediction("x", "a", "a")], ["comet"], "basic")
+    with pytest.raises(ConfigError, match="did you mean 'comet'"):
+        extract(rows, ["commet"], "basic")
 
 
 def test_the_file_gives_back_what_was_written(tmp_path):

@@ -126,6 +126,12 @@ def test_an_unknown_name_gets_one_clear_line(name, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_columns_of_scores_that_there_are_may_have_been_meant():
+    for name, message in (("commet", "did you mean 'comet'"), ("xyz", "ter, comet")):
+        with pytest.raises(ConfigError, match=message):
+            find(name, [], ["comet"])
+
+
 def test_a_tokeniser_may_be_named():
     assert find("bleu:13a", ["घर।"]).tokens == "13a" and find("bleu:13a", ["घर।"]).name == "bleu:13a"
     assert find("ter:char", ["home."]).tokens == "char+tercom"

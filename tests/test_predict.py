@@ -17,6 +17,7 @@ from speechxfer.errors import AudioError, ConfigError
 from speechxfer.models.ctc import Ctc
 from speechxfer.predict import _read_partials, predict
 from speechxfer.prediction import read_predictions
+from speechxfer.score import score
 from speechxfer.task import Data
 
 DATA = Data(batch_seconds=4.0, workers=0)
@@ -87,7 +88,7 @@ def test_every_example_in_the_manifests_order(folder, tmp_path):
     assert [p.group for p in predictions] == [e.group for e in examples]
     assert predictions[5].group == {"speaker": "set-1", "accent": "toy"}
     assert [p.seconds for p in predictions] == [round(e.seconds, 3) for e in examples]
-    assert [path.name for path in out.parent.iterdir()] == ["out.jsonl"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["out.jsonl", "out.receipt.json"]
 
 
 def test_the_text_is_that_of_the_recording_alone(folder, tmp_path):
@@ -183,6 +184,23 @@ def test_what_another_number_of_ranks_left_is_used(folder, whole, tmp_path, monk
     assert out.read_bytes() == whole
     assert asked and not set(asked) & {json.loads(line)["id"] for line in lines}
     assert partials(out) == []
+
+
+def test_what_is_there_is_not_predicted_again(folder, tmp_path, asked):
+    model, out = shutil.copytree(folder / "tiny", tmp_path / "model"), tmp_path / "test.predictions.jsonl"
+    written = predict(model, folder / "set.jsonl", out, data=DATA).read_bytes()
+    assert "|checkpoint:" + str(model) in score(out)["wer"].origin
+    asked.clear()
+    assert predict(model, folder / "set.jsonl", out, data=DATA).read_bytes() == written and not asked
+
+    out.write_bytes(written.replace("é".encode(), b"e"))  # edited by hand: nobody knows what wrote it
+    assert "checkpoint" not in score(out)["wer"].origin
+    assert predict(model, folder / "set.jsonl", out, data=DATA).read_bytes() == written and len(asked) == 24
+
+    asked.clear()
+    vocabulary = (model / "vocab.json").read_text()
+    (model / "vocab.json").write_text(vocabulary.replace('"a"', '"z"'))
+    assert predict(model, folder / "set.jsonl", out, data=DATA).read_bytes() != written and len(asked) == 24
 
 
 @pytest.mark.parametrize("changed", ["checkpoint", "manifest"])

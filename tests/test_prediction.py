@@ -105,6 +105,26 @@ def test_a_missing_file_is_named(tmp_path):
         read_predictions(tmp_path / "predictions.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("hyp.txt", "the cat sat\nna na\n", "no JSON in its first line; expected .jsonl, .csv or .tsv"),
+        ("semicolons.csv", "id;ref;hyp\n1;a;b\n", "found one column, 'id;ref;hyp'; expected commas"),
+        ("tabs.csv", "id\tref\thyp\n1\ta\tb\n", "found one column, .*; expected commas"),
+    ],
+)
+def test_another_kind_of_file_than_its_name_says_gets_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ScoreError, match=message) as error:
+        read_predictions(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_no_predictions_file(tmp_path):
+    with pytest.raises(ScoreError, match="is a folder; expected a file of predictions"):
+        read_predictions(tmp_path)
+
+
 def test_a_file_with_many_bad_lines_shows_the_first_twenty_and_counts_the_rest(tmp_path):
     path = tmp_path / "predictions.jsonl"
     path.write_text('{"id": "1", "ref": "a", "hyp": "b"}\n' + "bad\n" * 23 + '{"id": "2", "ref": "a", "hyp": "b"}\n')
@@ -155,7 +175,8 @@ def test_a_long_file_takes_no_more_memory_than_its_ids(tmp_path):
 def test_an_empty_file_is_an_error(tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content)
-    with pytest.raises(ScoreError, match="found no rows" if "ref" not in content or name != "a.jsonl" else "not JSON"):
+    told = {"a.jsonl": "not JSON", "a.csv": "found no rows", "a.tsv": "found one column, .*expected tabs"}
+    with pytest.raises(ScoreError, match=told[name] if "ref" in content else "found no rows"):
         list(iterate(path))
 
 

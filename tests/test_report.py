@@ -35,6 +35,7 @@ from speechxfer.report.training import facts, stretches
 from speechxfer.report.worst import align, aligned, direction, normaliser_of, worst
 from speechxfer.score import score, write_scores
 from speechxfer.scoring.diagnosis import diagnose, diagnosis_path, write_diagnosis
+from speechxfer.scoring.equivalence import read_equivalences
 from speechxfer.scoring.items import extract, items_path, write_items
 from speechxfer.task import Source, Task, fields
 
@@ -336,6 +337,30 @@ def test_of_several_references_the_nearest_is_shown():
     assert [pair.ref for pair in aligned(row, "none", "words")] == ["one", "two", "three", ""]
     assert [pair.ref for pair in aligned(Prediction("a", "नमस्ते", "नमस्त"), "none", "graphemes")] == ["न", "म", "स्ते"]
     assert [pair.kind for pair in aligned(Prediction("a", "A!", "a"), "basic", "words")] == ["hit"]
+
+
+def test_spellings_that_count_as_the_same_are_no_errors_in_the_alignment(tmp_path):
+    listed = tmp_path / "numbers.txt"
+    listed.write_text("5 = five = पाँच\n", encoding="utf-8")
+    equal = read_equivalences(listed, "basic")
+    rows = [Prediction("a", "पाँच cats", "Five dogs")]
+    run = tmp_path / "run"
+    items = extract(rows, ["wer"], "basic", equal)
+    write_items(items_path(run / "after/test.scores.json"), items)
+    write_predictions(run / "after/test.predictions.jsonl", rows)
+
+    def found():
+        return worst(read_runs([run])[0], "test")
+
+    assert "the task names none" in found().why
+    (run / "task.json").write_text(json.dumps({"equivalences": str(listed)}))
+    (item,) = found().items
+    assert [(pair.kind, pair.ref, pair.hyp) for pair in item.pairs] == [
+        ("hit", "5", "5"),
+        ("substitution", "cats", "dogs"),
+    ]
+    listed.write_text("5 = five\n", encoding="utf-8")
+    assert "score again" in found().why and not found().items
 
 
 def test_the_reference_decides_the_direction():

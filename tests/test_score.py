@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction
 from speechxfer.score import Gap, read_scores, score, write_scores
 from speechxfer.scoring.table import table
+from speechxfer.scoring.terminal import columns
 
 words = st.sampled_from(["a", "b", "the", "cat", "क्षमा", "ß", "I'm"])
 sentences = st.lists(words, max_size=9).map(" ".join)
@@ -252,8 +254,25 @@ def test_the_table_fits_and_leaves_many_speakers_to_the_file():
     shown = table(score(rows))
     assert max(map(len, shown.splitlines())) <= 80
     assert "speaker: 60 values" in shown and "speaker=s1" not in shown
-    assert "accent=a very long..." in shown and "95% interval" in shown
+    assert "accent=a ...an accent" in shown and "95% interval" in shown
     assert "- accent: " in shown and " is worst, " in shown
+
+
+def test_names_that_differ_at_their_ends_can_be_told_apart_and_figures_keep_apart():
+    rows = [Prediction(f"u{i}", "a b", "a", {"room": f"a-room-with-a-long-name-{i % 2}"}) for i in range(4)]
+    rows = [replace(row, scores={"comet": i - 0.5}) for i, row in enumerate(rows)]
+    lines = table(score(rows, ["comet"])).splitlines()
+    assert sum(line.startswith("room=a-ro...ng-name-") for line in lines) == 2 and len(set(lines)) == len(lines)
+    assert re.match(r"all +1\.0000 +-\d\.\d\d, \d\.\d\d +4", lines[2])
+    assert "speechxfer" in lines[-1] and lines[-1].count("speechxfer") == 1
+
+
+def test_notes_and_gaps_are_told_in_full():
+    names = ("南方口音北京大学普通话水平测试二级甲等", "हिन्दी-भोजपुरी-मिश्रित-किताबें")
+    rows = [Prediction(f"u{i}", "a b", "a" if i % 3 else "a b", {"accent": names[i % 2]}) for i in range(24)]
+    shown = table(score(rows, ["wer"]))
+    assert max(map(columns, shown.splitlines())) <= 80
+    assert all(name in shown for name in names) and "is worst" in shown
 
 
 def test_the_table_shows_per_cent():

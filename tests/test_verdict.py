@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from speechxfer.errors import ScoreError
 from speechxfer.gate.verdict import Finding, Verdict, junit, markdown, number, read_verdict, table
+from speechxfer.scoring.terminal import columns
 
 LONG = "retain.wer[accent=a very long name, longer than a line] > 0.0"
 FINDINGS = (
@@ -58,6 +59,17 @@ def test_the_table_fits_and_has_it_all():
 )
 def test_figures_are_in_the_units_of_the_scores(value, unit, signed, shown):
     assert number(value, unit, signed=signed) == shown
+
+
+def test_the_table_fits_in_any_script():
+    name = "南方口音北京大学普通话水平测试二级甲等"
+    lines = table(Verdict((Finding(f"wer[accent={name}] <= 0.2", "fail", f"{name} is worst " * 5, 0.3, 0.2),)))
+    assert max(map(columns, lines.splitlines())) == 80
+
+
+def test_both_ends_of_an_interval_have_the_same_decimals():
+    one = Finding("bleu >= 20.0", "pass", "", 75.0, 20.0, 0.0, 96.72, unit="points")
+    assert table(Verdict((one,))).splitlines()[1].endswith(" 0.00-96.72")
 
 
 def test_the_verdict_as_json_reads_back(tmp_path):

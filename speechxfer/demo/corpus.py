@@ -44,7 +44,7 @@ VARIANTS = {  # shapes of the vocal tract, women's and men's; those that whisper
     "train": (
         "f1 f2 f4 f5 Alicia Annie belinda linda shelby steph Alex Andy Denis Gene Henrique Lee Michael Mike gustave "
         "adam antonio ed john m1 m3 m4 m5 m7 max michel miguel pablo paul rob sandro victor Gene2 Hugo Jacky Marco "
-        "Nguyen Reed RicishayMax Storm anika announcer benjamin boris caleb david grandma grandpa ian iven2 iven4 "
+        "Nguyen RicishayMax Storm anika announcer benjamin boris david grandma grandpa ian iven2 iven4 "
         "kaukovalta klatt klatt2 klatt3 klatt6 m8 mike2 norbert pedro quincy zac"
     ).split(),
     "dev": "aunty Andrea m2 Mario robert travis".split(),

@@ -68,7 +68,7 @@ def judge(
         rules = [f"{left} {right}" for left, right in rules.items()]
     parsed = parse_rules([rules] if isinstance(rules, str) else rules)
     if not parsed:
-        reason = "a gate without rules lets nothing pass; write some, as require={'wer': '<= 0.2'}"
+        reason = "a gate without rules lets nothing pass; expected some, such as 'wer <= 0.2'"
         return Verdict((Finding("(no rules)", "cannot judge", reason),))
     evidence = Evidence(scores, baseline, items or {}, baseline_items or {}, allow_small)
     found = []
@@ -128,7 +128,9 @@ def _detectable(score: Score) -> float | None:
     from scipy.special import stdtrit
 
     below, seen, power = stdtrit(score.clusters - 1, [(1 + score.confidence) / 2, 1 - ALPHA / 2, POWER])
-    half = (score.high - score.low) / 2 if score.low else score.high - score.value  # intervals are cut off at 0
+    half = (score.high - score.low) / 2
+    if score.low == 0 or score.high == (1.0 if score.unit == "rate" else 100.0):  # cut off there: the other side tells
+        half = max(score.high - score.value, score.value - score.low)
     return float(half / below * (seen + power))
 
 

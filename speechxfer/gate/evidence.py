@@ -7,8 +7,8 @@ from difflib import get_close_matches
 
 from speechxfer.errors import ScoreError
 from speechxfer.gate.rules import Rule
-from speechxfer.score import Score
-from speechxfer.scoring.items import Items, expect_same
+from speechxfer.score import MANY, Score
+from speechxfer.scoring.items import CLUSTERS, Items, expect_same
 
 Scores = Mapping[str, Score]  # of one set, by metric
 
@@ -78,7 +78,7 @@ def look_up(rule: Rule, sets: Mapping[str, Scores], what: str) -> Score | str:
         return score.worst(rule.key) or f"no group of {rule.key!r} has a score"
     if rule.of == "gap":
         if rule.key not in score.gaps:
-            return f"the {what} of {rule.scores!r} have no gap of {rule.key!r}; {_instead(rule.key, score.gaps)}"
+            return f"the {what} of {rule.scores!r} have no gap of {rule.key!r}: {_why_no_gap(rule.key, score)}"
         gap = score.gaps[rule.key]
         return replace(score, value=gap.value, low=gap.low, high=gap.high, note="")
     if rule.group not in score.groups:
@@ -95,6 +95,15 @@ def group_named(rule: Rule, whole: Score) -> tuple[str | None, str]:
         name = next(name for name, one in whole.groups.items() if one is worst)
         return name, f"{name} is worst"
     return rule.group, ""
+
+
+def _why_no_gap(key: str, score: Score) -> str:
+    groups = [name.partition("=")[2] for name, one in score.groups.items() if name.partition("=")[0] == key]
+    if key in CLUSTERS:
+        return f"{key}s are what is resampled"
+    if len(groups) == 1:
+        return f"{groups[0]!r} is the only group"
+    return f"of its {len(groups)} groups two at least must have a score, and {MANY} are the most"
 
 
 def _instead(name: str, choices: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ Markdown, CI systems JUnit XML, programs JSON, which reads back as the same verd
 import json
 import math
 import re
-import textwrap
 import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, dataclass, fields
 from html import escape
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from speechxfer.errors import ScoreError
+from speechxfer.scoring.terminal import cell, wrapped
 
 Status = Literal["pass", "fail", "cannot judge"]
 EXIT_CODES: dict[Status, int] = {"pass": 0, "fail": 1, "cannot judge": 2}
@@ -112,13 +112,17 @@ def read_verdict(path: str | Path) -> Verdict:
         raise ScoreError(f"{path}: {error}") from None
 
 
-def number(value: float | None, unit: str, *, signed: bool = False) -> str:
-    """A figure as scores.json has it: 0.1234 for a rate, 27.31 for points, with more digits on COMET's scale."""
+def number(value: float | None, unit: str, *, signed: bool = False, scale: float | None = None) -> str:
+    """A figure as scores.json has it: 0.1234 for a rate, 27.31 for points, with more digits on COMET's scale.
+
+    `scale` is that of the figure beside it, if it is not the value's own: the interval of a BLEU is 0.00-27.31.
+    """
     if value is None:
         return "-"
     if not math.isfinite(value):
         return f"{value}"
-    decimals = 4 if unit == "rate" and abs(value) < 10 or abs(value) < 2 else 2
+    scale = abs(value) if scale is None else scale
+    decimals = 4 if unit == "rate" and scale < 10 or scale < 2 else 2
     return f"{value:{'+' if signed else ''}.{decimals}f}"
 
 
@@ -126,23 +130,25 @@ def table(verdict: Verdict) -> str:
     """The verdict as plain text of at most 80 columns; long rules and reasons are wrapped."""
     lines = [_row("", "rule", "value", "limit", "interval")]
     for one in verdict.findings:
-        first, *more = textwrap.wrap(one.rule, RULE, break_on_hyphens=False)
+        first, *more = wrapped(one.rule, width=RULE)
         lines.append(_row(one.status, first, number(one.value, one.unit), number(one.limit, one.unit), _interval(one)))
         lines += [_row("", line, "", "", "") for line in more]
         for text in (_difference(one), seen(one), one.reason):
-            lines += textwrap.wrap(text, 80, initial_indent=" " * INDENT, subsequent_indent=" " * INDENT)
+            lines += wrapped(text, " " * INDENT, " " * INDENT)
     return "\n".join([*lines, summary(verdict)])
 
 
 def _row(status: str, rule: str, value: str, limit: str, interval: str) -> str:
-    return f"{status:{INDENT}}{rule:{RULE}}{value:>7} {limit:>7} {interval:>16}".rstrip()
+    return f"{status:{INDENT}}{cell(rule, RULE)}{value:>7} {limit:>7} {interval:>16}".rstrip()
 
 
 def _interval(one: Finding) -> str:
     """`0.1000-0.2000`, of the value; with a comma where one end is negative."""
     if one.low is None or one.high is None:
         return "-"
-    return f"{number(one.low, one.unit)}{', ' if one.low < 0 else '-'}{number(one.high, one.unit)}"
+    scale = max(abs(one.low), abs(one.high))
+    low, high = (number(end, one.unit, scale=scale) for end in (one.low, one.high))
+    return f"{low}{', ' if one.low < 0 else '-'}{high}"
 
 
 def _difference(one: Finding) -> str:

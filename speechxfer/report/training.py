@@ -80,7 +80,7 @@ def versions(run: RunFolder) -> list[tuple[str, str]]:
         for of_set in of_stage.values():
             for one in of_set.values():
                 parts = (part.partition(":") for part in one.origin.split("|"))
-                found += [(name, value) for name, _, value in parts if name != "from"]
+                found += [(name, value) for name, _, value in parts if name not in ("from", "checkpoint")]
     return list(dict.fromkeys(found))
 
 

@@ -14,6 +14,7 @@ from speechxfer.prediction import Prediction, iterate
 from speechxfer.report.run import ITEMS, PREDICTIONS, RunFolder
 from speechxfer.scoring.diagnosis import words
 from speechxfer.scoring.edits import alignment, graphemes
+from speechxfer.scoring.equivalence import Equivalences, read_equivalences
 from speechxfer.scoring.items import Column, Items, read_items
 
 SHOWN = 12  # items of a set
@@ -77,9 +78,10 @@ def _worst(run: RunFolder, name: str, items: Items) -> Worst:
     order = _worst_first(values, errors, metric.higher_is_better)[:SHOWN]
     rows = _rows(run, name, [items.ids[i] for i in order])
     normaliser, found = normaliser_of(column.recipe), []
+    equal = equivalences_of(run, column.recipe)
     for i in order:
         row = rows[items.ids[i]]
-        pairs = aligned(row, normaliser, metric.tokens)
+        pairs = aligned(row, normaliser, metric.tokens, equal)
         found.append(
             Item(
                 id=row.id,
@@ -151,10 +153,28 @@ def normaliser_of(recipe: str) -> str:
     return match[1] + match[2] if match else "none"
 
 
-def aligned(row: Prediction, normaliser: str, tokens: str) -> list[Pair]:
+def equivalences_of(run: RunFolder, recipe: str) -> Equivalences | None:
+    """The spellings that counted as the same. Raises ConfigError or ScoreError where they are not there any more."""
+    match = re.search(r"\|equiv:([^|]+)", recipe)
+    if not match:
+        return None
+    path = run.task.get("equivalences")
+    if not path:
+        raise ScoreError(f"scored with the equivalences {match[1]}, and the task names none; set them in the task")
+    found = read_equivalences(path, normaliser_of(recipe))
+    if found.signature != match[1]:
+        raise ScoreError(f"scored with the equivalences {match[1]}, and {path} is now {found.signature}; score again")
+    return found
+
+
+def aligned(row: Prediction, normaliser: str, tokens: str, equal: Equivalences | None = None) -> list[Pair]:
     """The hypothesis against the reference that it is nearest to; of several as near, the longest."""
-    refs = [_split(text.normalise(normaliser, one), tokens) for one in (row.ref, *row.alternatives)]
-    hyp = _split(text.normalise(normaliser, row.hyp), tokens)
+
+    def split(line: str) -> list[str]:
+        line = text.normalise(normaliser, line)
+        return _split(equal.apply(line) if equal else line, tokens)
+
+    refs, hyp = [split(one) for one in (row.ref, *row.alternatives)], split(row.hyp)
     found = [(align(ref, hyp), len(ref)) for ref in refs]
     return min(found, key=lambda one: (sum(pair.kind != "hit" for pair in one[0]) / max(one[1], 1), -one[1]))[0]
 

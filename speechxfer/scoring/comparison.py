@@ -20,7 +20,8 @@ from speechxfer.scoring.significance import (
     paired_bootstrap,
     permutation_test,
 )
-from speechxfer.scoring.table import cut, extent_of, figure
+from speechxfer.scoring.table import extent_of, figure
+from speechxfer.scoring.terminal import cell
 
 TESTS_SEED = 12345  # sacrebleu's, so that its paired tests and these give the same p
 
@@ -148,4 +149,4 @@ def table(differences: Sequence[Difference]) -> str:
 
 
 def _line(name: str, before: str, after: str, difference: str, ends: str, p: str, least: str) -> str:
-    return f"{cut(name, 22):22}{before:>9}{after:>9}{difference:>8}{ends:>16}{p:>8}{least:>8}"
+    return f"{cell(name, 21)}{before:>9}{after:>9}{difference:>8}{ends:>17}{p:>8}{least:>8}"

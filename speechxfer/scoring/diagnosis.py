@@ -15,7 +15,6 @@ is one character with its marks.
 
 import functools
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from speechxfer.errors import ScoreError
 from speechxfer.scoring import edits
+from speechxfer.scoring.terminal import WIDTH, columns, printable, start
 
 if TYPE_CHECKING:
     import regex
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SHOWN, IDS = 20, 10  # confusions and ids that are kept
 CYCLE, REPEATS, LOOP, LOOP_SHARE = 24, 4, 6, 0.5  # words; times; words; of the output
 TIMES, WORDS_MORE = 3, 10  # as long as what the reference has; words
-WIDTH = 80
 UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 
 
@@ -213,33 +212,15 @@ def table(diagnosis: Diagnosis) -> str:
     return "\n".join(lines)
 
 
-def _line(start: str, entries: Sequence[str], end: str) -> str:
+def _line(head: str, entries: Sequence[str], end: str) -> str:
     """As many entries as fit; the first one is cut where even that does not."""
-    room = WIDTH - len(start) - len(", ...")
+    room = WIDTH - len(head) - len(", ...")
     kept, used = [], 0
-    for entry in map(_printable, entries):
-        used += _columns(entry) + 2
+    for entry in map(printable, entries):
+        used += columns(entry) + 2
         if used > room + 2:
             break
         kept.append(entry)
     if not kept:
-        return start + _cut(_printable(entries[0]), room) + "..."
-    return start + ", ".join(kept) + (", ..." if len(kept) < len(entries) else end)
-
-
-def _printable(text: str) -> str:
-    """Without what would move the cursor or colour the terminal; joiners of Indic scripts and emoji stay."""
-    return "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in text)
-
-
-def _cut(text: str, room: int) -> str:
-    while _columns(text) > room:
-        text = text[:-1]
-    return text
-
-
-def _columns(text: str) -> int:
-    """Columns of a terminal: marks and joiners take none, wide letters two."""
-    taken = {"Mn": 0, "Me": 0, "Cf": 0}
-    wide = ("W", "F")
-    return sum(taken.get(unicodedata.category(c), 2 if unicodedata.east_asian_width(c) in wide else 1) for c in text)
+        return head + start(printable(entries[0]), room) + "..."
+    return head + ", ".join(kept) + (", ..." if len(kept) < len(entries) else end)

@@ -19,10 +19,12 @@ import numpy as np
 from speechxfer import text
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction, iterate
+from speechxfer.receipt import read_receipt
 from speechxfer.scoring import metrics as metric_names
 from speechxfer.scoring.bands import UNGROUPED, bands
 from speechxfer.scoring.equivalence import Equivalences
 from speechxfer.scoring.metrics import Metric
+from speechxfer.scoring.transcripts import Pairs
 
 CLUSTERS = ("speaker", "recording", "document")  # the first that every item has, two values or more; else the utterance
 VERBATIM = "nfc"  # the normaliser of metrics that score the text as it is
@@ -60,7 +62,7 @@ class Items:
     ids: tuple[str, ...]
     columns: dict[str, Column]  # by metric
     groups: dict[str, Labels]  # by key; among them the bands `length` and `duration`
-    origin: str  # the file that they came from, or ""
+    origin: str  # the file that they came from and the checkpoint that wrote it, as far as they are known
 
     def members(self, group: str | None) -> np.ndarray:
         """Indices [m] of a group such as "accent=scottish"; None: of all. Raises ScoreError for no such group."""
@@ -169,8 +171,15 @@ def extract(
     groups = {key: _in_order(*labels[key], len(ids), order) for key in sorted(labels)}
     for key, (values, codes) in bands(np.array(lengths), np.array(seconds)).items():
         groups.setdefault(key, Labels(values, codes[order]))
-    origin = str(predictions) if where else ""
-    return Items(tuple(ids[i] for i in order), columns, groups, origin)
+    return Items(tuple(ids[i] for i in order), columns, groups, _origin(predictions))
+
+
+def _origin(predictions: str | Path | Iterable[Prediction]) -> str:
+    file = predictions.hyp if isinstance(predictions, Pairs) else predictions
+    if not isinstance(file, (str, Path)):
+        return ""
+    made = read_receipt(file)
+    return f"from:{file}" + (f"|checkpoint:{made['checkpoint']}@{made['weights'][:12]}" if made else "")
 
 
 def _checked(rows: Iterator[Prediction], where: str) -> Iterator[Prediction]:
@@ -190,9 +199,10 @@ def _checked(rows: Iterator[Prediction], where: str) -> Iterator[Prediction]:
 
 
 def _prepare(name: str, rows: Sequence[Prediction]) -> Metric:
-    if any(name in row.scores for row in rows):
+    given = dict.fromkeys(score for row in rows for score in row.scores)
+    if name in given:
         return metric_names.column(name)
-    return metric_names.find(name, [ref for row in rows for ref in (row.ref, *row.alternatives)])
+    return metric_names.find(name, [ref for row in rows for ref in (row.ref, *row.alternatives)], tuple(given))
 
 
 def _style(metric: Metric, normaliser: str) -> str:

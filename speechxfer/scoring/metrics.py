@@ -165,11 +165,11 @@ METRICS: dict[str, Callable[[Sequence[str]], Metric]] = {
 TOKENISED = ("bleu", "ter")  # these take a tokeniser by name: bleu:13a
 
 
-def find(name: str, references: Sequence[str]) -> Metric:
+def find(name: str, references: Sequence[str], given: Sequence[str] = ()) -> Metric:
     """The metric of that name, for references in the script of this sample: bleu and ter choose a tokeniser by it.
 
     `bleu:13a`, `ter:intl` and so on name the tokeniser (one of `translation.TOKENISERS`). Raises ConfigError for an
-    unknown name or tokeniser.
+    unknown name or tokeniser; `given` are the columns of scores that may have been meant.
     """
     base, colon, tokeniser = name.partition(":")
     if not colon and name in METRICS:
@@ -184,8 +184,8 @@ def find(name: str, references: Sequence[str]) -> Metric:
         raise ConfigError(f"{name}: no tokeniser {tokeniser!r}; expected one of {known}")
     if colon and base in METRICS:
         raise ConfigError(f"{name}: {base} takes no tokeniser; expected {base!r}")
-    near = get_close_matches(name, METRICS, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(METRICS)}"
+    near = get_close_matches(name, (*METRICS, *given), 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join((*METRICS, *given))}"
     raise ConfigError(f"no metric {name!r}; {hint}")
 
 

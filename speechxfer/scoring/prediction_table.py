@@ -36,6 +36,9 @@ def cells(path: Path, delimiter: str) -> Iterator[tuple[int, dict | ValueError]]
                 continue  # a blank line
             elif header is None:
                 header = [cell.strip() for cell in cells]
+                if len(header) == 1 and re.search("[,;\t]", header[0]):
+                    kind = "tabs, as in every .tsv" if delimiter == "\t" else "commas, as in every .csv"
+                    raise ScoreError(f"{path}:{line}: found one column, {header[0]!r}; expected {kind}")
                 twice = sorted({name for name in header if name and header.count(name) > 1})
                 if twice:
                     raise ScoreError(f"{path}:{line}: columns {twice} occur twice; expected every name once")

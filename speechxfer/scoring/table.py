@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from speechxfer.score import MANY, Score
+from speechxfer.scoring.terminal import cell, wrapped
 
-NAME, WIDTH = 21, 80
+NAME = 21
 
 
 def table(scores: Mapping[str, Score]) -> str:
@@ -30,19 +31,19 @@ def _block(whole: Score) -> list[str]:
         if len(groups) > MANY:
             values = [group.value for group in groups.values() if group.value is not None]
             extent = f", from {figure(min(values), whole.unit)} to {figure(max(values), whole.unit)}" if values else ""
-            lines.append(f"{key}: {len(groups)} values{extent}; each is in the JSON")
+            lines += wrapped(f"{key}: {len(groups)} values{extent}; each is in the JSON", rest="  ")
             continue
         lines += [_score_line(name, group) for name, group in groups.items()]
         if gap := whole.gaps.get(key):
             ends = "" if gap.low is None else f" [{extent_of(gap.low, gap.high, whole.unit)}]"
-            text = f"- {key}: {gap.worst} is worst, {figure(gap.value, whole.unit)}{ends} from {gap.best}"
-            lines.append(cut(text, WIDTH))
+            text = f"{key}: {gap.worst} is worst, {figure(gap.value, whole.unit)}{ends} from {gap.best}"
+            lines += wrapped(text, "- ", "  ")
     notes = defaultdict(list)
     for name, one in {"all": whole, **whole.groups}.items():
         if one.note:
             notes[one.note].append(name)
     for note, names in notes.items():
-        lines.append(cut(f"- {note} ({names[0] if len(names) == 1 else f'{len(names)} rows'})", WIDTH))
+        lines += wrapped(f"{note} ({names[0] if len(names) == 1 else f'{len(names)} rows'})", "- ", "  ")
     return lines + [whole.signature, whole.origin]
 
 
@@ -58,23 +59,21 @@ def _edits(one: Score) -> tuple[float, ...]:
     return tuple(one.sums[name] for name in names) if set(names) <= one.sums.keys() else ()
 
 
-def figure(value: float | None, unit: str) -> str:
-    """A rate in per cent, points as they are (more digits where the scale is that of COMET); "-" for none."""
+def figure(value: float | None, unit: str, scale: float | None = None) -> str:
+    """In per cent, or points, with more digits where `scale` (or the value) is small as COMET is; "-" for none."""
     if value is None:
         return "-"
-    return f"{100 * value:.2f}" if unit == "rate" else f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
+    if unit == "rate":
+        return f"{100 * value:.2f}"
+    return f"{value:.4f}" if abs(value if scale is None else scale) < 2 else f"{value:.2f}"
 
 
 def extent_of(low: float, high: float, unit: str) -> str:
     """`12.1-15.3`; with a comma where one of them is negative."""
-    return f"{figure(low, unit)}{', ' if low < 0 else '-'}{figure(high, unit)}"
+    scale = max(abs(low), abs(high))
+    return f"{figure(low, unit, scale)}{', ' if low < 0 else '-'}{figure(high, unit, scale)}"
 
 
 def _line(name: str, value: str, ends: str, edits: tuple[str, ...], items: str, clusters: str) -> str:
-    cells = f"{value:>7}{ends:>15}" + "".join(f"{cell:>6}" for cell in edits)
-    return f"{cut(name, NAME):{NAME}}{cells}{items:>8}{clusters:>11}"
-
-
-def cut(line: str, width: int) -> str:
-    """The line, shortened to the width."""
-    return line if len(line) <= width else line[: width - 3] + "..."
+    figures = f"{value:>7}{ends:>{15 if edits else 18}}" + "".join(f"{one:>6}" for one in edits)
+    return f"{cell(name, NAME)}{figures}{items:>8}{clusters:>11}"
