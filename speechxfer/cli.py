@@ -275,7 +275,9 @@ def _compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare 
     if arguments.before.suffix == arguments.after.suffix == ".json":
         for name in ("ref", "metrics", "equivalences", "normaliser"):
             if getattr(arguments, name):
-                raise ConfigError(f"--{name} is for texts, and {arguments.after} holds what was counted of them already")
+                raise ConfigError(
+                    f"--{name} is for texts, and {arguments.after} holds what was counted of them already"
+                )
     items = [
         read_items(items_path(path))
         if path.suffix == ".json"
