@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from speechxfer.atomic import replacing
 from speechxfer.columns import FIELDS, cast, convert_rows, derive, digest, floats, ids, rename
 from speechxfer.errors import AudioError, ManifestError
 from speechxfer.formats import READERS, Raw, arrow, dataset_table, load_dataset, parquet_table, write_bytes
@@ -93,7 +94,7 @@ class Manifest:
     def texts(self) -> Iterator[str]:
         """Every row's text, in order. Raises ManifestError where one is missing."""
         self.require_text()
-        for chunk in self._column("text").iterchunks():
+        for chunk in self.column("text").iterchunks():
             yield from chunk.to_pylist()
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "Manifest":
@@ -114,7 +115,7 @@ class Manifest:
         """Of the rows as read: the same for the same rows in any format, folder, process or memory layout."""
         content = hashlib.sha256()
         for name in sorted(set(self.dataset.column_names) - {"line"}):
-            column = self._column(name)
+            column = self.column(name)
             if column.null_count < len(column):  # else as if the column were absent
                 content.update(f"{name}\0".encode() + digest(column))
         return content.hexdigest()
@@ -126,7 +127,7 @@ class Manifest:
         Where the manifest does not say, it is read from the file's header. Raises ManifestError naming every
         row whose header cannot be read.
         """
-        values = floats(self._column("seconds")).copy()
+        values = floats(self.column("seconds")).copy()
         unknown = np.flatnonzero(np.isnan(values) & self._has("audio"))
         if len(unknown):
             values[unknown] = self._measure(unknown)
@@ -149,7 +150,7 @@ class Manifest:
 
     def check_audio(self) -> None:
         """Raises ManifestError naming every row whose audio file does not exist. Seconds for a million files."""
-        names = self._column("audio")
+        names = self.column("audio")
         missing = [n for n in pc.unique(names).to_pylist() if n is not None and not os.path.isfile(self.folder / n)]
         rows = np.flatnonzero(pc.is_in(names, pa.array(missing, pa.string())).to_numpy())
         shown = [self.folder / name for name in names.take(rows[:SHOWN]).to_pylist()]
@@ -161,7 +162,8 @@ class Manifest:
         )
         problems.raise_any()
 
-    def _column(self, name: str) -> pa.ChunkedArray:
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A field of every row, in order, as Arrow; nulls where no row has it."""
         if name not in self.dataset.column_names:
             return pa.chunked_array([pa.nulls(len(self), FIELDS[name][0])])
         column = self.dataset.data.column(name)
@@ -177,10 +179,10 @@ class Manifest:
         return index if self.rows is None else int(self.rows[index])
 
     def _has(self, name: str) -> np.ndarray:
-        return self._column(name).is_valid().to_numpy()
+        return self.column(name).is_valid().to_numpy()
 
     def _lines(self, rows: np.ndarray) -> np.ndarray:
-        return self._column("line").to_numpy()[rows]
+        return self.column("line").to_numpy()[rows]
 
     def _measure(self, rows: np.ndarray) -> np.ndarray:
         """The length in seconds of each row of `rows`, from the header of its file."""
@@ -194,12 +196,12 @@ class Manifest:
             except AudioError as error:
                 return error
 
-        names = self._column("audio").take(rows).to_pylist()
+        names = self.column("audio").take(rows).to_pylist()
         files = list(dict.fromkeys(names))  # a long recording holds many pieces
         with ThreadPoolExecutor(8) as pool:  # the disk is what takes time
             found = tqdm(pool.map(header, files), f"{self.name}: audio headers", len(files), disable=None)
             length = dict(zip(files, found, strict=True))
-        starts = np.nan_to_num(floats(self._column("start").take(rows)))
+        starts = np.nan_to_num(floats(self.column("start").take(rows)))
         problems, seconds = Problems(self.name), np.full(len(rows), np.nan)
         for i, (name, line) in enumerate(zip(names, self._lines(rows), strict=True)):
             if isinstance(length[name], AudioError):
@@ -267,10 +269,8 @@ def _say(line: str) -> None:
 def write_manifest(path: str | Path, examples: Iterable[Example]) -> None:
     """Write JSONL whole or not at all, with audio paths relative to the manifest's folder."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.path.realpath(path.parent)  # where ".." leads to, should the folder be a link
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        folder = os.path.realpath(path.parent)  # where ".." leads to, should the folder be a link
         for example in examples:
             row = {name: getattr(example, name) for name in (*FIELDS, "group")}
             row = {name: value for name, value in row.items() if value not in (None, (), {})}
@@ -279,7 +279,6 @@ def write_manifest(path: str | Path, examples: Iterable[Example]) -> None:
             if example.words:  # objects, since Arrow reads no lists of mixed types
                 row["words"] = [{"word": word, "start": start, "end": end} for word, start, end in example.words]
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    partial.replace(path)
 
 
 def unpack_audio(source: "str | Path | Dataset", folder: str | Path) -> Manifest:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from speechxfer.atomic import replacing
 from speechxfer.data import read_speech, sorted_batches
 from speechxfer.errors import ConfigError
 from speechxfer.manifest import Example, Manifest
@@ -133,12 +134,9 @@ def _merge_partials(out: Path, key: dict[str, str]) -> set[str]:
     """Gather what earlier calls have done into the first rank's file; returns its ids."""
     done = _read_partials(out, key)
     first = _partial(out, 0)
-    first.parent.mkdir(parents=True, exist_ok=True)
-    merged = first.with_name(first.name + ".tmp")
-    with merged.open("w", encoding="utf-8") as file:
+    with replacing(first) as merged, merged.open("w", encoding="utf-8") as file:
         file.write(json.dumps(key) + "\n")
         file.writelines(p.to_json() + "\n" for p in done.values())
-    merged.replace(first)
     for other in _partials(out):
         if other != first:
             other.unlink()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from speechxfer.atomic import replacing
 from speechxfer.errors import ScoreError
 
 SHOWN = 20  # problems of a file that are spelled out; the others are counted
@@ -105,12 +106,8 @@ def read_predictions(path: str | Path) -> list[Prediction]:
 
 def write_predictions(path: str | Path, predictions: Iterable[Prediction]) -> None:
     """Write predictions.jsonl whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.writelines(p.to_json() + "\n" for p in predictions)
-    partial.replace(path)
 
 
 def iterate(predictions: str | Path | Iterable[Prediction]) -> Iterator[Prediction]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from speechxfer.atomic import replacing
 from speechxfer.parallel import Ranks
 
 
@@ -32,9 +33,8 @@ class TrainingLog:
         if self.path.is_file():
             lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
             kept = [line for line in lines if json.loads(line)["step"] <= first]
-            partial = self.path.with_suffix(".tmp")  # a kill leaves the old lines or the new ones
-            partial.write_text("".join(line + "\n" for line in kept))
-            partial.replace(self.path)
+            with replacing(self.path) as partial:  # a kill leaves the old lines or the new ones
+                partial.write_text("".join(line + "\n" for line in kept))
 
     def say(self, text: str) -> None:
         """A line for people."""

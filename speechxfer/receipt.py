@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
 
+from speechxfer.atomic import replacing
+
 
 def receipt_path(predictions: str | Path) -> Path:
     """test.predictions.jsonl -> test.predictions.receipt.json"""
@@ -15,12 +17,10 @@ def receipt_path(predictions: str | Path) -> Path:
 
 
 def write_receipt(predictions: str | Path, made_from: Mapping[str, str]) -> None:
-    """Write it whole or not at all. It holds a digest of the predictions: those that were edited since have none."""
-    path = receipt_path(predictions)
-    partial = path.with_name(path.name + ".tmp")
+    """It holds a digest of the predictions: those that are edited later have no receipt."""
     row = {**made_from, "predictions": _digest(predictions)}
-    partial.write_text(json.dumps(row, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(receipt_path(predictions)) as partial:
+        partial.write_text(json.dumps(row, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def read_receipt(predictions: str | Path) -> dict[str, str]:

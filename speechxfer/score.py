@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from speechxfer.atomic import replacing
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction
 from speechxfer.scoring.equivalence import Equivalences
@@ -218,12 +219,9 @@ def _why_no_interval(value: float, cluster: str, clusters: int, spread: bool) ->
 
 def write_scores(path: str | Path, scores: Mapping[str, Score]) -> None:
     """Write scores.json whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = {name: asdict(one) for name, one in scores.items()}
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(rows, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
 
 
 def read_scores(path: str | Path) -> dict[str, Score]:

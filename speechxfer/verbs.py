@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechxfer.atomic import replacing
 from speechxfer.errors import CheckpointError, ConfigError, ScoreError
 from speechxfer.task import Run, Task
 
@@ -156,10 +157,10 @@ def write_verdict(folder: Path, verdict: "Verdict") -> None:
     """verdict.json, verdict.xml (JUnit) and verdict.md."""
     from speechxfer.gate.verdict import junit, markdown
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "verdict.json").write_text(verdict.to_json() + "\n", encoding="utf-8")
-    (folder / "verdict.xml").write_text(junit(verdict), encoding="utf-8")
-    (folder / "verdict.md").write_text(markdown(verdict), encoding="utf-8")
+    texts = {"json": verdict.to_json() + "\n", "xml": junit(verdict), "md": markdown(verdict)}
+    for ending, text in texts.items():
+        with replacing(folder / f"verdict.{ending}") as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def sets(task: Task) -> list[str]:

@@ -22,6 +22,7 @@ import soundfile
 import soxr
 from tqdm import tqdm
 
+from speechxfer.atomic import replacing
 from speechxfer.demo.grammar import SPLITS, fingerprint, sentence_of
 from speechxfer.demo.voices import RATE, Engine, Speaker
 from speechxfer.errors import ConfigError
@@ -105,11 +106,11 @@ def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True,
     whole, rest = divmod(spec.minutes * 60, CHUNK_SECONDS)
     lengths = [CHUNK_SECONDS] * int(whole) + ([rest] if rest else [])
     workers = min(workers or os.cpu_count() or 1, len(lengths))
-    partial = manifest.with_name(manifest.name + ".tmp")
     with ExitStack() as stack:
         run = map
         if workers > 1:  # spawn: a fork would copy the caller's threads and a started CUDA
             run = stack.enter_context(ProcessPoolExecutor(workers, get_context("spawn"))).map
+        partial = stack.enter_context(replacing(manifest))
         file = stack.enter_context(partial.open("w", encoding="utf-8"))
         bar = stack.enter_context(tqdm(total=round(spec.minutes * 60), desc=spec.name, unit="s", disable=not progress))
         for rows in run(functools.partial(_write_chunk, folder, spec), range(len(lengths)), lengths):
@@ -117,8 +118,7 @@ def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True,
             bar.update(round(sum(row["seconds"] for row in rows)))
         file.flush()
         os.fsync(file.fileno())
-    receipt.write_text(wanted, encoding="utf-8")
-    os.replace(partial, manifest)
+        receipt.write_text(wanted, encoding="utf-8")
     return manifest
 
 

@@ -8,6 +8,7 @@ same bytes.
 from collections.abc import Sequence
 from pathlib import Path
 
+from speechxfer.atomic import replacing
 from speechxfer.errors import ConfigError
 
 
@@ -24,9 +25,7 @@ def report(runs: Sequence[str | Path], out: str | Path) -> Path:
     if out.is_dir():
         raise ConfigError(f"--out {out}: is a folder; expected a file to write, such as {out / 'report.html'}")
     page = render(read_runs(runs))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".tmp")
-    # half of a surrogate pair, which JSON can hold and UTF-8 cannot, becomes the browser's replacement character
-    partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
-    partial.replace(out)
+    with replacing(out) as partial:
+        # half of a surrogate pair, which JSON can hold and UTF-8 cannot, becomes the browser's replacement character
+        partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
     return out

@@ -22,6 +22,7 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speechxfer.atomic import replacing
 from speechxfer.errors import ScoreError
 from speechxfer.scoring import edits
 from speechxfer.scoring.terminal import WIDTH, columns, printable, start
@@ -177,11 +178,8 @@ def diagnosis_path(scores: str | Path) -> Path:
 
 def write_diagnosis(path: str | Path, diagnosis: Diagnosis) -> None:
     """Write JSON whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(diagnosis.to_json() + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(diagnosis.to_json() + "\n", encoding="utf-8")
 
 
 def read_diagnosis(path: str | Path) -> Diagnosis:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from speechxfer import text
+from speechxfer.atomic import replacing
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction, iterate
 from speechxfer.receipt import read_receipt
@@ -297,8 +298,6 @@ def items_path(scores: str | Path) -> Path:
 
 def write_items(path: str | Path, items: Items) -> None:
     """Write items.npz whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     head = {
         "format": FORMAT,
         "ids": items.ids,
@@ -310,10 +309,8 @@ def write_items(path: str | Path, items: Items) -> None:
     for i, column in enumerate(items.columns.values()):
         arrays |= {f"statistics{i}": column.statistics, f"refs{i}": column.refs}
     arrays |= {f"codes{i}": labels.codes for i, labels in enumerate(items.groups.values())}
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
 
 
 def read_items(path: str | Path) -> Items:
