@@ -4,7 +4,7 @@
     print(speechxfer.load("runs/demo/best").transcribe("x.wav").text)
 
 The names below are loaded when they are first used: importing the package loads no torch. The verbs are functions of
-the modules that bear their names: `from speechxfer.train import train`, likewise predict, score; `gate.judge`.
+the modules that bear their names: `from speechxfer.train import train`, likewise lint, predict, score; `gate.judge`.
 """
 
 import importlib

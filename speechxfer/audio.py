@@ -62,7 +62,7 @@ def load(
     Raises AudioError as `read` does, and when the samples are silent or the channel is not there.
     """
     samples, native = read(path, start=start, end=end)
-    mono = _one_channel(Path(path), samples, channel)
+    mono = one_channel(Path(path), samples, channel)
     if np.abs(mono).max() < SILENT_PEAK:
         raise AudioError(f"{_where(path, start, end)}: silent, no sample is above {SILENT_PEAK:g}; expected speech")
     return resample(mono, native, rate)
@@ -132,7 +132,7 @@ def _piece(path: Path, start: float | None, end: float | None, rate: int, second
     return round(start * rate), round(min(stop, seconds) * rate)
 
 
-def _one_channel(path: Path, samples: np.ndarray, channel: int | None) -> np.ndarray:
+def one_channel(path: Path, samples: np.ndarray, channel: int | None) -> np.ndarray:
     """(samples, channels) -> (samples,)."""
     count = samples.shape[1]
     if channel is not None:

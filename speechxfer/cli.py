@@ -67,6 +67,13 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
         sub = verb(name, act, summary)
         sub.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
         _add_task_flags(sub)
+    lint = verb("lint", _lint, "what is wrong with the data: exit 0 nothing that is an error, 1 errors")
+    lint.add_argument("--quick", action="store_true", help="text and headers of audio: decode nothing")
+    lint.add_argument("--rule", action="append", default=[], metavar="NAME=SEVERITY", help="error, warning, note, off")
+    lint.add_argument("--json", type=Path, metavar="FILE", help="where the findings go, for programs")
+    lint.add_argument("--fix", type=Path, metavar="FILE", help="where the rows go that no error names, as .jsonl")
+    lint.add_argument("--cache", type=Path, metavar="FILE", help="where what was measured of audio is kept")
+    _add_task_flags(lint)
     _add_task_flags(verb("show", _show, "print every field of the task as it stands"))
 
     predict = verb("predict", _predict, "transcribe test and retain of a run, or --checkpoint on --manifest")
@@ -199,6 +206,30 @@ def _train(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | 
 
     verbs.train_run(_prepared(arguments, task, prepare), arguments.out)
     return 0
+
+
+def _lint(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
+    from speechxfer.lint import fix, lint, result
+
+    chosen = resolved(arguments, task)
+    chosen = dataclasses.replace(chosen, lint=chosen.lint | dict(map(_severity, arguments.rule)))
+    fix.check(chosen, arguments.fix, arguments.json)  # mistakes are told before the work
+    if prepare is not None:
+        prepare()
+    found = lint(chosen, quick=arguments.quick, cache=arguments.cache)
+    print(result.text(found))
+    if arguments.json:
+        result.write_result(arguments.json, found)
+    if arguments.fix:
+        print(fix.told(fix.fix(chosen, found, arguments.fix)))
+    return found.exit_code
+
+
+def _severity(text: str) -> tuple[str, str]:
+    name, equals, severity = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--rule {text}: expected NAME=SEVERITY, such as audio-clipped=off")
+    return name, severity
 
 
 def _show(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:

@@ -20,7 +20,7 @@ from speechxfer.errors import ManifestError, SpeechxferError
 from speechxfer.manifest import Example, Manifest, read_manifest
 from speechxfer.models.base import Batch, Frontend
 from speechxfer.parallel import Ranks
-from speechxfer.perturb import Perturb, perturb
+from speechxfer.perturb import Perturb, perturb, speeds
 from speechxfer.plan import Plan, cut, draw
 from speechxfer.task import Data, Run, Source
 
@@ -49,8 +49,13 @@ class Mixture:
         return draw([len(m) for m in self.manifests], self.weights, seed, epoch)
 
     def plan(self, data: Data, run: Run) -> Plan:
-        draw_epoch = partial(self.draw, run.seed)  # no lambda: spawned workers are sent the plan as a pickle
-        return Plan(self.seconds, data.batch_seconds, run.batches_per_step, run.seed, draw_epoch)
+        # no lambdas: spawned workers are sent the plan as a pickle
+        draw_epoch, slower = partial(self.draw, run.seed), partial(_slower, data.perturb.speed, run.seed)
+        return Plan(self.seconds, data.batch_seconds, run.batches_per_step, run.seed, draw_epoch, slower)
+
+
+def _slower(choices: Sequence[float], seed: int, epoch: int, examples: np.ndarray) -> np.ndarray:
+    return 1 / speeds(choices, seed, epoch, examples)
 
 
 def read_mixture(sources: Sequence[Source], data: Data) -> Mixture:
@@ -107,13 +112,15 @@ class TrainingBatches(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch | SpeechxferError:
         step, place = key
-        items = []
+        items, rate = [], self.frontend.rate
+        batch, (epoch, _) = self.plan.step(step)[place], self.plan.locate(step)
+        factors = speeds(self.perturb.speed, self.seed, epoch, batch)
         try:
-            for position, index in enumerate(self.plan.step(step)[place]):
+            for position, (index, speed) in enumerate(zip(batch, factors, strict=True)):
                 example = self.mixture[index]
-                samples = load_samples(example, self.frontend.rate)
                 rng = np.random.default_rng([self.seed, step, place, position])
-                items.append(self.frontend.features(example, perturb(samples, self.frontend.rate, self.perturb, rng)))
+                samples = perturb(load_samples(example, rate), rate, self.perturb, float(speed), rng)
+                items.append(self.frontend.features(example, samples))
         except SpeechxferError as error:  # as a value: a worker's exception arrives wrapped in its traceback
             return error
         return self.frontend.collate(items)

@@ -221,6 +221,16 @@ def read_manifest(source: "str | Path | Dataset", *, require: Sequence[str] = ()
     fields that every row must have, such as "text". One line on stderr says which columns were taken for others
     and which are ignored. Raises ManifestError with all problems at once.
     """
+    manifest, problems = read_good_rows(source, require=require)
+    problems.raise_any()
+    return manifest
+
+
+def read_good_rows(source: "str | Path | Dataset", *, require: Sequence[str] = ()) -> tuple[Manifest, Problems]:
+    """Like `read_manifest`, but rows with problems (maybe all) are left out, and the problems returned with the others.
+
+    Raises ManifestError where the whole is wrong: no such file, not Parquet, a column that occurs twice.
+    """
     if not isinstance(source, (str, Path)):
         return _build("dataset", Path(), arrow(_dataset_table(source), "dataset"), require)
     path = Path(source)
@@ -239,7 +249,7 @@ def _dataset_table(source: "str | Path | Dataset") -> pa.Table:
     return dataset_table(source, "dataset")
 
 
-def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> Manifest:
+def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> tuple[Manifest, Problems]:
     from datasets import Dataset
 
     taken, note = rename(raw.columns)
@@ -255,9 +265,11 @@ def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> Manifes
     if not len(table) and not problems:
         problems.add("empty", 1, "no rows; expected at least one")
     check(table, ids(table), require, problems)
-    problems.raise_any()
+    good = None
+    if problems:
+        good = np.flatnonzero(~np.isin(table["line"].to_numpy(), list(problems.lines)))
     # `datasets` would pickle the whole table to make a fingerprint, which only its disk cache needs
-    return Manifest(name, folder, Dataset(derive(table), fingerprint=os.urandom(8).hex()))
+    return Manifest(name, folder, Dataset(derive(table), fingerprint=os.urandom(8).hex()), good), problems
 
 
 @functools.cache  # once for each process
@@ -287,5 +299,7 @@ def unpack_audio(source: "str | Path | Dataset", folder: str | Path) -> Manifest
     folder.mkdir(parents=True, exist_ok=True)
     path = Path(source) if isinstance(source, (str, Path)) else None
     table = parquet_table(path) if path and path.suffix == ".parquet" else _dataset_table(source)
-    write_manifest(folder / "manifest.jsonl", _build(str(source), folder, arrow(write_bytes(table, folder), ""), ()))
+    manifest, problems = _build(str(source), folder, arrow(write_bytes(table, folder), ""), ())
+    problems.raise_any()
+    write_manifest(folder / "manifest.jsonl", manifest)
     return read_manifest(folder / "manifest.jsonl")

@@ -1,11 +1,13 @@
 """Perturbation of training audio: speed, room, noise, telephone, gain; each is off until its setting says otherwise.
 
-`perturb` is a function of (samples, settings, rng) and of nothing else: the caller makes the rng from (seed, step,
-place in the step), so a resumed run hears what the run that was never killed would have heard. The order is that of the
-real thing: a speaker (speed) in a room, noise beside them, a telephone line, and a level at its far end.
+`perturb` is a function of its arguments and of nothing else: the caller makes the rng from (seed, step, place in the
+step), so a resumed run hears what the run that was never killed would have heard. Speed, which changes lengths, is a
+function of (seed, epoch, example), so that the plan knows it too. The order is that of the real thing: a speaker
+(speed) in a room, noise beside them, a telephone line, and a level at its far end.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +29,9 @@ class Perturb:
     frames for its labels. Gain does not clip: float samples may exceed 1.
     """
 
-    speed: tuple[float, ...] = ()  # factors, one drawn per utterance; 1.0 must be among them to keep some as they are
+    speed: tuple[
+        float, ...
+    ] = ()  # factors, one drawn per utterance and epoch; 1.0 must be among them to keep some as they are
     gain_db: tuple[float, float] | None = None  # range in dB, drawn uniformly
     noise: str | None = None  # folder of audio files, or a JSONL manifest whose lines have "audio"
     noise_snr_db: tuple[float, float] = (5.0, 30.0)  # range of speech over noise in dB, drawn uniformly
@@ -83,13 +87,26 @@ def sound_files(source: str) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def perturb(samples: np.ndarray, rate: int, settings: Perturb, rng: np.random.Generator) -> np.ndarray:
+def speeds(choices: Sequence[float], seed: int, epoch: int, examples: np.ndarray) -> np.ndarray:
+    """The factor [n] of each of `examples` [n], numbers from 0, in an epoch; 1 where there are no choices.
+
+    By a hash (splitmix64; Steele, Lea & Flood 2014), so that planning a million and loading one of them agree.
+    """
+    if not choices:
+        return np.ones(len(examples))
+    key = np.random.default_rng([seed, epoch]).integers(1 << 64, size=1, dtype=np.uint64)
+    mixed = (np.asarray(examples).astype(np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15) + key
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(choices)[(mixed ^ (mixed >> np.uint64(31))) % np.uint64(len(choices))]
+
+
+def perturb(samples: np.ndarray, rate: int, settings: Perturb, speed: float, rng: np.random.Generator) -> np.ndarray:
     """Perturb one utterance of float32 (samples,) at `rate` Hz; returns float32 (samples',), or the input itself.
 
     Only speed changes the number of samples. Raises AudioError when a noise or room file cannot be read.
     """
-    if settings.speed:
-        samples = change_speed(samples, rate, settings.speed[rng.integers(len(settings.speed))])
+    samples = change_speed(samples, rate, speed)
     if settings.room is not None and rng.random() < settings.room_prob:
         samples = _in_room(samples, rate, sound_files(settings.room), rng)
     if settings.noise is not None and rng.random() < settings.noise_prob:

@@ -101,6 +101,7 @@ class Plan:
     batches_per_step: int
     seed: int
     indices: Callable[[int], np.ndarray]  # the examples of an epoch
+    factors: Callable[[int, np.ndarray], np.ndarray] | None = None  # on the costs of these examples in an epoch
     _steps: list[int] = field(default_factory=lambda: [0])  # steps before each epoch, as far as known
     _cached: tuple[int, list[np.ndarray]] = (-1, [])
 
@@ -111,8 +112,14 @@ class Plan:
         """The batches of an epoch."""
         if self._cached[0] != epoch:
             chosen = self.indices(epoch)
-            self._cached = (epoch, [chosen[b] for b in plan_epoch(self.costs[chosen], self.budget, self.seed, epoch)])
+            batches = plan_epoch(self.costs_of(epoch, chosen), self.budget, self.seed, epoch)
+            self._cached = (epoch, [chosen[batch] for batch in batches])
         return self._cached[1]
+
+    def costs_of(self, epoch: int, examples: np.ndarray) -> np.ndarray:
+        """[n] of these examples in an epoch. One that a factor lifts over the budget has a batch of its own."""
+        costs = self.costs[examples]
+        return costs if self.factors is None else np.minimum(costs * self.factors(epoch, examples), self.budget)
 
     def steps_before(self, epoch: int) -> int:
         """How many steps the epochs before this one have."""

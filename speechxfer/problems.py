@@ -18,7 +18,7 @@ class Problems:
 
     def __init__(self, name: str):
         self.name = name
-        self.lines: set[int] = set()
+        self.lines: set[int] = set()  # every line with a problem
         self._counts: dict[str, int] = {}
         self._shown: dict[str, list[str]] = {}
 
@@ -38,6 +38,11 @@ class Problems:
             self.add(kind, line, message(place))
         if len(lines) > SHOWN:
             self._counts[kind] += len(lines) - SHOWN
+            self.lines.update(lines[SHOWN:].tolist())
+
+    def shown(self) -> list[str]:
+        """What is spelled out, as `FILE:LINE: what was found; what was expected`."""
+        return [message for shown in self._shown.values() for message in shown]
 
     def raise_any(self) -> None:
         """Raises ManifestError if there are any."""
@@ -93,6 +98,7 @@ def check(table: pa.Table, ids: pa.ChunkedArray, require: Sequence[str], problem
             report(name, ~given(name) & ~refused, lambda i, name=name: f"no {name}; expected one in every row")
         elif len(table):
             problems.add(name, lines[0], f"no {name} here nor in any row; expected {_choices(name)}")
+            problems.lines.update(lines.tolist())
     if not {"audio", "source"} & set(require):
         if given("audio").any() or given("source").any() or refused.any():
             neither = ~given("audio") & ~given("source") & ~refused
@@ -100,6 +106,7 @@ def check(table: pa.Table, ids: pa.ChunkedArray, require: Sequence[str], problem
         elif len(table):
             expected = f"{_choices('audio')}, or {_choices('source')}"
             problems.add("input", lines[0], f"neither audio nor source here nor in any row; expected {expected}")
+            problems.lines.update(lines.tolist())
     if pc.count_distinct(ids).as_py() < len(table):
         _check_twins(ids, lines, report)
 

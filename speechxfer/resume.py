@@ -16,6 +16,7 @@ from speechxfer.task import Task
 
 # Fields that may change between two calls of a run: they do not touch the weights.
 FREE = {"name", "test", "retain", "metrics", "require", "data.workers", "run.keep", "run.log_every", "run.save_every"}
+FREE |= {"lint"}  # severities
 FREE |= {"run.max_skips"}  # raised by who has looked at the examples that were skipped
 FREE |= {"run.device"}  # but then the sums differ: `machine` says so
 

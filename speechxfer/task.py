@@ -112,6 +112,7 @@ class Task:
     metrics: tuple[str, ...] = ("wer", "cer")
     # What the gate demands: {"wer": "<= 0.2"}, or whole lines where one score has several limits.
     require: dict[str, str] | tuple[str, ...] = field(default_factory=dict)
+    lint: dict[str, str] = field(default_factory=dict)  # severities of lint's rules: {"audio-clipped": "off"}
     allow_small: bool = False  # the gate may pass a rule for which the test set is too small, unless it is broken
 
     def sources(self) -> tuple[Source, ...]:

@@ -315,6 +315,7 @@ class _Training:
         """Say what is about to happen, with the figures that were derived."""
         seconds, batches = self.mixture.seconds, self.plan.epoch(0)
         parameters = sum(p.numel() for p in self.model.parameters())
+        as_heard = self.plan.costs_of(0, np.arange(len(seconds)))
         for name, value in self.fingerprint["task"].items():
             log.say(f"{name} = {value!r}")
         for line in (*self.left_out, *self.machine_changes):
@@ -327,7 +328,7 @@ class _Training:
             f"{self.task.model}: {parameters / 1e6:.1f} M parameters,"
             f" vocabulary of {len(self.model.frontend.vocabulary.ids)}\n"
             f"train: {len(seconds)} examples, {seconds.sum() / 3600:.2f} h; an epoch has {len(batches)} batches,"
-            f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, seconds):.1f} % real samples\n"
+            f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, as_heard):.1f} % real samples\n"
             f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"
             f"{todo}"
         )

@@ -46,9 +46,13 @@ def check(task: Task) -> None:
 
 
 def train_run(task: Task, run: Path) -> None:
-    """Train, or go on training."""
+    """Train, or go on training. A run that begins is warned of what `lint` finds in a few seconds."""
+    from speechxfer.checkpoint import states
+    from speechxfer.lint.start import warn
     from speechxfer.train import train
 
+    if not states(run):
+        warn(task)
     result = train(task, run)
     best = f"best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}"
     print(f"{result.reason} at step {result.steps}; {best}")

@@ -18,7 +18,7 @@ from speechxfer.score import summarise, write_scores
 from speechxfer.scoring.items import extract, write_items
 from speechxfer.task import Source, Task
 
-VERBS = ("run", "train", "show", "predict", "score", "compare", "gate", "report")
+VERBS = ("run", "train", "lint", "show", "predict", "score", "compare", "gate", "report")
 COMMAND = [sys.executable, "-m", "speechxfer.cli"]
 
 

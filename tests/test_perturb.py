@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.errors import AudioError, ConfigError
-from speechxfer.perturb import Perturb, add_noise, change_speed, check, perturb, reverberate, sound_files, telephone
+from speechxfer.perturb import (
+    Perturb,
+    add_noise,
+    change_speed,
+    check,
+    perturb,
+    reverberate,
+    sound_files,
+    speeds,
+    telephone,
+)
 
 RATE = 16000
 
@@ -61,14 +71,15 @@ def everything(noises: Path, tmp_path: Path) -> Perturb:
 
 def test_off_by_default():
     samples = tone(440)
-    assert perturb(samples, RATE, Perturb(), rng()) is samples
+    assert perturb(samples, RATE, Perturb(), 1.0, rng()) is samples
 
 
 def test_a_function_of_samples_settings_and_rng(everything):
     samples = tone(440)
     kept = samples.copy()
-    once = [perturb(samples, RATE, everything, rng(seed)) for seed in range(12)]
-    again = [perturb(samples, RATE, everything, rng(seed)) for seed in reversed(range(12))][::-1]
+    factors = [0.9, 1.0, 1.1] * 4
+    once = [perturb(samples, RATE, everything, factors[seed], rng(seed)) for seed in range(12)]
+    again = [perturb(samples, RATE, everything, factors[seed], rng(seed)) for seed in reversed(range(12))][::-1]
     for first, second in zip(once, again, strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.dtype == np.float32 and first.ndim == 1 and np.isfinite(first).all()
@@ -88,11 +99,17 @@ def test_speed_divides_the_duration_and_multiplies_the_pitch(factor):
     assert spectrum.argmax() * RATE / len(found) == pytest.approx(440 * factor, abs=1)
 
 
-def test_speed_draws_every_factor_and_one_leaves_the_samples():
-    samples = tone(440)
-    found = [perturb(samples, RATE, Perturb(speed=(0.9, 1.0, 1.1)), rng(seed)) for seed in range(30)]
-    assert {len(f) for f in found} == {17778, 16000, 14545}
-    assert all(f is samples for f in found if len(f) == RATE)
+def test_every_factor_is_drawn_as_often_for_one_example_as_for_many():
+    choices, examples = (0.9, 1.0, 1.1), np.arange(30_000)
+    drawn = speeds(choices, 1, 2, examples)
+    counts = [np.count_nonzero(drawn == factor) for factor in choices]
+    assert sum(counts) == 30_000 and all(abs(count - 10_000) < 400 for count in counts)  # five standard deviations
+    assert np.corrcoef(drawn[:-1], drawn[1:])[0, 1] == pytest.approx(0, abs=0.03)
+    for example in (0, 7, 29_999):
+        assert speeds(choices, 1, 2, np.array([example]))[0] == drawn[example]
+    for seed, epoch in ((1, 3), (2, 2)):  # another epoch, another seed
+        assert np.mean(speeds(choices, seed, epoch, examples) == drawn) == pytest.approx(1 / 3, abs=0.02)
+    assert set(speeds((), 1, 2, examples)) == {1.0}
 
 
 # --- level and noise -------------------------------------------------------------------------------------------------
@@ -100,7 +117,7 @@ def test_speed_draws_every_factor_and_one_leaves_the_samples():
 
 def test_gain_stays_in_its_range_and_fills_it():
     samples = tone(440)
-    found = [perturb(samples, RATE, Perturb(gain_db=(-6, 3)), rng(seed)) for seed in range(200)]
+    found = [perturb(samples, RATE, Perturb(gain_db=(-6, 3)), 1.0, rng(seed)) for seed in range(200)]
     gains = [decibels(power(f) / power(samples)) for f in found]
     assert -6 - 1e-3 <= min(gains) < -5.5 and 2.5 < max(gains) <= 3 + 1e-3
 
@@ -117,7 +134,7 @@ def test_noise_from_files_lies_at_the_snr_asked_for_and_is_always_there(noises):
     samples, pieces = tone(440), set()
     chosen = Perturb(noise=str(noises), noise_snr_db=(10, 10), noise_prob=1.0)
     for seed in range(20):
-        noise = perturb(samples, RATE, chosen, rng(seed)) - samples
+        noise = perturb(samples, RATE, chosen, 1.0, rng(seed)) - samples
         assert decibels(power(samples) / power(noise)) == pytest.approx(10, abs=0.5)
         halves = power(noise[: RATE // 2]) / power(noise[RATE // 2 :])
         assert 0.7 < halves < 1.4  # a short file is repeated to the end
@@ -128,15 +145,17 @@ def test_noise_from_files_lies_at_the_snr_asked_for_and_is_always_there(noises):
 def test_noise_comes_as_often_as_asked(noises):
     samples = tone(440, 0.1)
     chosen = Perturb(noise=str(noises), noise_prob=0.3)
-    share = np.mean([perturb(samples, RATE, chosen, rng(seed)) is not samples for seed in range(300)])
+    share = np.mean([perturb(samples, RATE, chosen, 1.0, rng(seed)) is not samples for seed in range(300)])
     assert 0.2 < share < 0.4
-    assert perturb(samples, RATE, Perturb(noise=str(noises), noise_prob=0.0), rng()) is samples
+    assert perturb(samples, RATE, Perturb(noise=str(noises), noise_prob=0.0), 1.0, rng()) is samples
 
 
 def test_silent_noise_adds_nothing(tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
     samples = tone(440)
-    np.testing.assert_array_equal(perturb(samples, RATE, Perturb(noise=str(tmp_path), noise_prob=1.0), rng()), samples)
+    np.testing.assert_array_equal(
+        perturb(samples, RATE, Perturb(noise=str(tmp_path), noise_prob=1.0), 1.0, rng()), samples
+    )
 
 
 # --- telephone and room ----------------------------------------------------------------------------------------------
@@ -165,7 +184,9 @@ def test_telephone_quantises_to_mu_law():
 
 def test_telephone_comes_as_often_as_asked():
     samples = tone(440, 0.1)
-    share = np.mean([perturb(samples, RATE, Perturb(telephone_prob=0.5), rng(s)) is not samples for s in range(100)])
+    share = np.mean(
+        [perturb(samples, RATE, Perturb(telephone_prob=0.5), 1.0, rng(s)) is not samples for s in range(100)]
+    )
     assert 0.35 < share < 0.65
 
 

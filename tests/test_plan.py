@@ -141,6 +141,28 @@ def test_little_padding_on_common_voice_lengths(seed):
     assert occupancy(plan_epoch(costs, 80.0, seed, 0), costs) >= 0.95
 
 
+def test_a_plan_knows_the_lengths_that_a_changed_speed_gives():
+    costs = common_voice(5_000)
+
+    def factors(epoch: int, examples: np.ndarray) -> np.ndarray:
+        return np.random.default_rng(epoch).choice([1 / 0.85, 1.0, 1 / 1.17], 5_000)[examples]
+
+    plan = Plan(costs, 40.0, 1, 0, lambda epoch: np.arange(5_000), factors)
+    for epoch in (0, 1):
+        changed = costs * factors(epoch, np.arange(5_000))
+        assert occupancy(plan.epoch(epoch), changed) > 0.95 > 0.9 > occupancy(plan.epoch(epoch), costs)
+        assert all(changed[batch].max() * len(batch) <= 40 for batch in plan.epoch(epoch))
+    alone = Plan(
+        np.array([9.0, 3.0]),
+        10.0,
+        1,
+        0,
+        lambda epoch: np.arange(2),
+        lambda epoch, examples: np.array([2.0, 1.0])[examples],
+    )
+    assert sorted(map(len, alone.epoch(0))) == [1, 1]  # over the budget now, and not refused
+
+
 def test_a_million_utterances_are_planned_in_no_time():
     costs = common_voice(1_000_000)
     began = time.perf_counter()

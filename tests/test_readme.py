@@ -45,7 +45,7 @@ def commands() -> list[str]:
 
 def test_commands_run_on_the_sample(folder: Path):
     here = [line for line in commands() if "mine/" not in line]
-    assert len(here) == 8
+    assert len(here) == 9
     for line in here:
         line = re.sub("^speechxfer ", f"{shlex.quote(sys.executable)} -m speechxfer.cli ", line)
         done = subprocess.run(line, shell=True, cwd=folder, capture_output=True, text=True)

@@ -180,7 +180,7 @@ def test_three_kills_change_nothing(toy, tmp_path, never_killed, precision):
 @pytest.mark.parametrize(
     "kill",
     [
-        Kill("open", "log.tmp", 1),  # while the log is cut back
+        Kill("open", "log.jsonl.tmp", 1),  # while the log is cut back
         Kill("os.mkdir", "step_000027.tmp"),  # stopped early, but not saved: patience counts on from step 24
         Kill("os.mkdir", "last.tmp"),  # stopped early and saved, but last/ is missing
         Kill("os.rename", "last.tmp"),
@@ -191,7 +191,7 @@ def test_three_kills_change_nothing(toy, tmp_path, never_killed, precision):
 )
 def test_kills_at_the_seams(toy, tmp_path, never_killed, kill):
     task, out = everything_on(toy), tmp_path / "run"
-    if kill.part == "log.tmp":  # only a resume cuts the log back
+    if kill.part == "log.jsonl.tmp":  # only a resume cuts the log back
         assert run_in_process(task, out, Kill("os.rename", "step_000016.tmp")) == -9
     assert run_in_process(task, out, kill) == -9
     # Other workers load the same batches.

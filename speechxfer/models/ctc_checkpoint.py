@@ -1,7 +1,6 @@
 """Loading a CTC checkpoint: its config, its vocabulary, and a head that has a row for every token."""
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCTC, PretrainedConfig, PreTrain
 
 from speechxfer.errors import CheckpointError, ConfigError
 from speechxfer.models.ctc import Ctc, quiet
+from speechxfer.models.ctc_config import has_head, read_json, saved_normaliser
 from speechxfer.models.ctc_frontend import CtcFrontend
 from speechxfer.models.vocabulary import Vocabulary
 
@@ -42,9 +42,10 @@ def load_ctc(
     config = changed(AutoConfig.from_pretrained(folder), changes)
     if getattr(config, "add_adapter", False):
         raise CheckpointError(f"{folder}: checkpoints with a convolutional adapter (add_adapter) are not supported")
-    old = Vocabulary.from_folder(folder, config.pad_token_id, config.vocab_size) if has_head(config) else None
+    head = has_head(config.architectures)
+    old = Vocabulary.from_folder(folder, config.pad_token_id, config.vocab_size) if head else None
     if old is None and texts is None:
-        lacks = "vocabulary (vocab.json)" if has_head(config) else f"CTC head ({', '.join(config.architectures)})"
+        lacks = "vocabulary (vocab.json)" if head else f"CTC head ({', '.join(config.architectures)})"
         raise CheckpointError(
             f"{folder}: has no {lacks}: a self-supervised checkpoint must be fine-tuned before it can"
             " transcribe; `speechxfer train` builds its vocabulary from the training text"
@@ -56,9 +57,7 @@ def load_ctc(
     else:
         new = old.extended(texts) if vocabulary == "extend" else old
     frontend = _frontend(folder, config, new)
-    saved = folder / "speechxfer.json"
-    if normaliser is None and saved.is_file():
-        normaliser = json.loads(saved.read_text())["normaliser"]
+    normaliser = normaliser or saved_normaliser(folder)
     if normaliser is not None:
         frontend = replace(frontend, normaliser=normaliser)
     config.vocab_size = max(new.ids.values()) + 1 if new is not old else config.vocab_size
@@ -73,16 +72,6 @@ def load_ctc(
     if old is not None and new is not old:
         _keep_rows(net.lm_head, folder, old, new)
     return Ctc(net, frontend)
-
-
-def has_head(config: PretrainedConfig) -> bool:
-    """Whether the weights have a CTC head. Some self-supervised checkpoints bring a vocab.json all the same."""
-    return any(name.endswith("ForCTC") for name in config.architectures or ["ForCTC"])
-
-
-def can_transcribe(folder: Path) -> bool:
-    """Whether a checkpoint folder has all that `transcribe` needs, without training."""
-    return has_head(AutoConfig.from_pretrained(folder)) and (folder / "vocab.json").is_file()
 
 
 def changed(config: PretrainedConfig, changes: Mapping[str, Any]) -> PretrainedConfig:
@@ -114,8 +103,7 @@ def _load_net(folder: Path, config: PretrainedConfig) -> tuple[PreTrainedModel, 
 
 
 def _frontend(folder: Path, config: PretrainedConfig, vocabulary: Vocabulary) -> CtcFrontend:
-    file = folder / "preprocessor_config.json"
-    settings = json.loads(file.read_text()) if file.is_file() else {}
+    settings = read_json(folder / "preprocessor_config.json")
     layer_norm = config.feat_extract_norm == "layer"
     return CtcFrontend(
         vocabulary=vocabulary,

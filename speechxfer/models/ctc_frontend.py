@@ -11,6 +11,7 @@ import torch
 
 from speechxfer import text
 from speechxfer.manifest import Example, Manifest
+from speechxfer.models import ctc_config
 from speechxfer.models.base import Batch
 from speechxfer.models.vocabulary import Vocabulary, frames_needed
 
@@ -43,15 +44,11 @@ class CtcFrontend:
 
     def frames(self, samples: int) -> int:
         """Frames that the feature encoder makes of so many samples."""
-        for kernel, stride in zip(self.kernels, self.strides, strict=True):
-            samples = (samples - kernel) // stride + 1
-        return max(samples, 0)
+        return ctc_config.frames(samples, self.kernels, self.strides)
 
     def samples(self, frames: int) -> int:
         """The least number of samples that give so many frames: the inverse of `frames`."""
-        for kernel, stride in zip(reversed(self.kernels), reversed(self.strides), strict=True):
-            frames = (frames - 1) * stride + kernel
-        return frames
+        return ctc_config.samples(frames, self.kernels, self.strides)
 
     @property
     def hop(self) -> float:

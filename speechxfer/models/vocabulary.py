@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from speechxfer.errors import CheckpointError, ConfigError
+from speechxfer.models.ctc_config import read_json
 
 DELIMITER = "|"
 SPECIALS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -59,6 +60,15 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """Ids of a text. Characters that the vocabulary lacks are left out: ask `unknown` first."""
         return [self._written[m] for m in self._pattern.findall(text) if m in self._written]
+
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """All that some token writes, by itself or with others."""
+        return frozenset("".join(self._written))
+
+    def spell(self, text: str) -> list[int | str]:
+        """Ids of a text; a character that no token writes stands for itself."""
+        return [self._written.get(m, m) for m in self._pattern.findall(text)]
 
     def unknown(self, text: str) -> list[str]:
         """The characters of a text that no token writes."""
@@ -118,7 +128,7 @@ class Vocabulary:
         vocab_file = folder / "vocab.json"
         if not vocab_file.is_file():
             return None
-        ids = _read(vocab_file)
+        ids = read_json(vocab_file)
         if any(isinstance(value, dict) for value in ids.values()):
             raise CheckpointError(
                 f"{vocab_file}: holds one vocabulary per language ({', '.join(list(ids)[:5])}, ...);"
@@ -126,8 +136,7 @@ class Vocabulary:
             )
         settings = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):
-            if (folder / name).is_file():
-                settings.update(_read(folder / name))
+            settings.update(read_json(folder / name))
 
         def token(key: str, default: str) -> str:
             value = settings.get(key) or default
@@ -140,8 +149,7 @@ class Vocabulary:
         # Tokens that the tokenizer adds behind vocab.json have their ids here (before transformers 4.34: in a file of
         # their own). Some, mostly sentence ends, have no row in the head: the model cannot write them.
         added = {token["content"]: int(i) for i, token in settings.get("added_tokens_decoder", {}).items()}
-        if (folder / "added_tokens.json").is_file():
-            added |= _read(folder / "added_tokens.json")
+        added |= read_json(folder / "added_tokens.json")
         ids = {token: i for token, i in (added | ids).items() if i < rows}
         pad, delimiter = roles["pad_token"], token("word_delimiter_token", DELIMITER)
         if pad not in ids:
@@ -168,13 +176,6 @@ class Vocabulary:
         Wav2Vec2CTCTokenizer(str(vocab_file), word_delimiter_token=self.delimiter, **roles).save_pretrained(folder)
 
 
-def _read(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file}: not JSON ({error}); is the file cut short?") from error
-
-
-def frames_needed(ids: Sequence[int]) -> int:
+def frames_needed(ids: Sequence[int | str]) -> int:
     """Frames that CTC needs at least: one a label, and a blank between two equal ones."""
     return len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
