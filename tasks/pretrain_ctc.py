@@ -1,12 +1,14 @@
 """Pre-train the small recogniser that the demo starts from, on synthetic American voices.
 
     python tasks/pretrain_ctc.py run --out runs/pretrain
+    python tasks/pretrain_ctc.py run --out runs/pretrain-2 --model runs/pretrain/best --set optim.lr=1e-3 --set run.seed=2
 
-writes 30 hours of espeak-ng speech (3.5 GB) into runs/pretrain-data, then trains a 5.6 M parameter wav2vec2 from random
-weights. The run resumes where it was stopped.
+The first writes 60 hours of espeak-ng speech (7 GB) into runs/pretrain-data, then trains a 5.6 M parameter wav2vec2
+from random weights; the second is another go from its best. A go is an hour of two shared CPU cores, and resumes.
 
-53 minutes of training on two shared CPU cores gave 34.4 % WER on unseen American speakers and sentences (95 % interval
-28.5 to 40.6): under-trained, and short of what `require` asks. The shipped checkpoint is that run's `best`, shrunk.
+The shipped checkpoint came in three goes from best to best, 167 hours heard: 6,500 and 7,200 steps on smaller corpora
+(48 hours of 200 speakers, then 60 of 660) with less perturbation, and 7,500 on what stands here. It has 8.8 % WER on
+unseen American speakers and sentences (95 % interval 6.7 to 10.8), 10.7 % before the third go: short of `require`.
 """
 
 from pathlib import Path
@@ -22,10 +24,10 @@ TASK = Task(
     train=str(DATA / "american-train.jsonl"),
     dev=str(DATA / "american-dev.jsonl"),
     test=str(DATA / "american-test.jsonl"),
-    config=dict.fromkeys(REGULARISERS, 0.0),  # it sees each sentence twice: there is nothing to overfit
-    data=Data(batch_seconds=30, workers=1, perturb=Perturb(speed=(0.9, 1.0, 1.1))),
+    config=dict.fromkeys(REGULARISERS, 0.0),  # it sees each sentence once a go: there is nothing to overfit
+    data=Data(batch_seconds=30, workers=1, perturb=Perturb(speed=(0.85, 0.92, 1.0, 1.08, 1.17))),
     optim=Optim(lr=1.5e-3, schedule="linear", warmup=0.06, weight_decay=0.01),
-    run=Run(steps=13500, eval_every=500, save_every=200, best_by="wer", seed=1),
+    run=Run(steps=7500, eval_every=500, save_every=200, best_by="wer", seed=1),
     require={"wer": "<= 0.08"},
 )
 
@@ -35,7 +37,7 @@ def prepare() -> None:
     from speechxfer.demo.architecture import write_random
     from speechxfer.demo.corpus import CorpusSpec, write_corpus
 
-    write_corpus(DATA, CorpusSpec("american", "train", minutes=3600, speakers=660, seed=1, container="wav"))
+    write_corpus(DATA, CorpusSpec("american", "train", minutes=3600, speakers=640, seed=2, container="wav"))
     write_corpus(DATA, CorpusSpec("american", "dev", minutes=12))
     write_corpus(DATA, CorpusSpec("american", "test", minutes=20))
     write_random(DATA / "random")
