@@ -1,7 +1,7 @@
 """Pre-train the small recogniser that the demo starts from, on synthetic American voices.
 
     python tasks/pretrain_ctc.py run --out runs/pretrain
-    python tasks/pretrain_ctc.py run --out runs/pretrain-2 --model runs/pretrain/best --set optim.lr=1e-3 --set run.seed=2
+    python tasks/pretrain_ctc.py run --out runs/pretrain-2 --model runs/pretrain/best --set optim.lr=1e-3
 
 The first writes 60 hours of espeak-ng speech (7 GB) into runs/pretrain-data, then trains a 5.6 M parameter wav2vec2
 from random weights; the second is another go from its best. A go is an hour of two shared CPU cores, and resumes.
