@@ -87,4 +87,4 @@ def test_the_example_gives_inputs_that_there_are_and_rules_that_can_be_read():
     workflow = yaml.safe_load((ROOT / "docs/examples/gate.yml").read_text(encoding="utf-8"))
     given = next(step["with"] for step in workflow["jobs"]["gate"]["steps"] if "speechxfer@" in step.get("uses", ""))
     assert given.keys() <= ACTION["inputs"].keys()
-    assert len(read_rules(ROOT / "docs/examples/gate.rules")) == 4
+    assert len(read_rules(ROOT / "docs/examples/gate.rules")) == 5
