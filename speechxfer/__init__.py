@@ -10,16 +10,20 @@ the modules that bear their names: `from speechxfer.train import train`, likewis
 import importlib
 
 _HOME = {
-    "load": "recogniser",
+    "load": "loading",
     "Recogniser": "recogniser",
-    "Transcript": "models.base",
+    "Translator": "translator",
+    "Cascade": "cascade",
+    "Hypothesis": "models.base",
     "Task": "task",
     "Source": "task",
     "Data": "task",
+    "Decode": "task",
     "Optim": "task",
     "Run": "task",
     "Perturb": "perturb",
     "Freeze": "adapt.freeze",
+    "LabelSmoothing": "adapt.label_smoothing",
     "Example": "manifest",
     "read_manifest": "manifest",
     "write_manifest": "manifest",

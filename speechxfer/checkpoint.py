@@ -13,10 +13,27 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from speechxfer.errors import CheckpointError
 
 PREFIX = "step_"
+
+
+def unshared(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each tensor once, by its first name: a head that is tied to the embeddings is not written twice."""
+    first: dict[tuple, str] = {}
+    for name, tensor in weights.items():
+        first.setdefault((tensor.data_ptr(), tensor.shape, tensor.stride()), name)
+    return {name: weights[name] for name in first.values()}
+
+
+def load_unshared(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load what `unshared` has left into a model that ties the same tensors."""
+    names = model.state_dict().keys() - unshared(model.state_dict()).keys()
+    found = model.load_state_dict(weights, strict=False)
+    if found.unexpected_keys or set(found.missing_keys) != names:
+        raise CheckpointError(f"weights of another model: {found.unexpected_keys or found.missing_keys}")
 
 
 def save_state(

@@ -21,9 +21,15 @@ WORDS = pa.list_(pa.struct([("word", pa.string()), ("start", pa.float64()), ("en
 # field -> its Arrow type and the names that other toolkits give it (the first one found wins)
 FIELDS: dict[str, tuple[pa.DataType, tuple[str, ...]]] = {
     "id": (pa.string(), ("utt_id", "utterance_id", "key")),
-    "text": (pa.string(), ("sentence", "transcript", "transcription", "normalized_text", "target")),
+    "text": (
+        pa.string(),
+        (
+            *("sentence", "transcript", "transcription", "normalized_text"),
+            *("target", "target_text", "tgt", "tgt_text", "trg", "translation"),
+        ),
+    ),
     "audio": (pa.string(), ("audio_filepath", "audio_path", "path", "file", "filename", "wav")),
-    "source": (pa.string(), ("src",)),
+    "source": (pa.string(), ("src", "source_text", "src_text")),
     "start": (pa.float64(), ("offset",)),
     "end": (pa.float64(), ()),
     "channel": (pa.int32(), ()),

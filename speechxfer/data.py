@@ -1,4 +1,4 @@
-"""From a plan to the batches of a step: reading, perturbing and padding in loader workers.
+"""From a plan to the batches of a step: loading, perturbing and padding in loader workers.
 
 All noise is drawn from (seed, step, place in the step, place in the batch), so what a batch looks like does not
 hang on which worker or rank loads it, nor on what was loaded before.
@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from speechxfer import audio
-from speechxfer.errors import ManifestError, SpeechxferError
+from speechxfer.errors import ConfigError, ManifestError, SpeechxferError
 from speechxfer.manifest import Example, Manifest, read_manifest
-from speechxfer.models.base import Batch, Frontend
+from speechxfer.models.base import Batch, Frontend, Noise
 from speechxfer.parallel import Ranks
-from speechxfer.perturb import Perturb, perturb, speeds
-from speechxfer.plan import Plan, cut, draw
+from speechxfer.perturb import Perturb, speeds
+from speechxfer.plan import Plan, by_length, cut, draw
 from speechxfer.task import Data, Run, Source
 
 
@@ -32,10 +31,6 @@ class Mixture:
     manifests: tuple[Manifest, ...]
     weights: tuple[float, ...]
     left_out: tuple[str, ...] = ()  # what the length limits left out, in words
-
-    @property
-    def seconds(self) -> np.ndarray:
-        return np.concatenate([m.seconds for m in self.manifests])
 
     def __getitem__(self, index: int) -> Example:
         for manifest in self.manifests:
@@ -48,56 +43,69 @@ class Mixture:
         """The examples of an epoch."""
         return draw([len(m) for m in self.manifests], self.weights, seed, epoch)
 
-    def plan(self, data: Data, run: Run) -> Plan:
+    def plan(self, lengths: np.ndarray, frontend: Frontend, data: Data, run: Run) -> Plan:
+        """`lengths` are of all examples, as the frontend has them."""
         # no lambdas: spawned workers are sent the plan as a pickle
         draw_epoch, slower = partial(self.draw, run.seed), partial(_slower, data.perturb.speed, run.seed)
-        return Plan(self.seconds, data.batch_seconds, run.batches_per_step, run.seed, draw_epoch, slower)
+        factors = slower if data.perturb.speed else None
+        return Plan(lengths, frontend.budget(data), run.batches_per_step, run.seed, draw_epoch, factors)
 
 
 def _slower(choices: Sequence[float], seed: int, epoch: int, examples: np.ndarray) -> np.ndarray:
     return 1 / speeds(choices, seed, epoch, examples)
 
 
-def read_mixture(sources: Sequence[Source], data: Data) -> Mixture:
-    """Read the training manifests and leave out what the length limits exclude. Raises ManifestError."""
+def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
+    """Read the training manifests and leave out what the length limits exclude. `given` as `read_examples` has it.
+
+    Raises ManifestError.
+    """
     manifests, left_out = [], []
     for source in sources:
-        manifest, words = within_limits(read_speech(source.manifest), data)
+        manifest, words = within_limits(read_examples(source.manifest, given, "text"), data)
         manifests.append(manifest)
         left_out += words
     return Mixture(tuple(manifests), tuple(s.weight for s in sources), tuple(left_out))
 
 
-def read_speech(source: str | Path, require: Sequence[str] = ("audio", "text")) -> Manifest:
-    """A manifest whose every example has these fields and an audio file that is there. Raises ManifestError."""
-    manifest = read_manifest(source, require=require)
-    manifest.check_audio()
+def read_examples(source: str | Path, given: str, *require: str) -> Manifest:
+    """A manifest whose every example has what is `given` to the model, "audio" (with its file) or "source".
+
+    `require` are other fields that every example must have. Raises ManifestError.
+    """
+    manifest = read_manifest(source, require=(given, *require))
+    if given == "audio":
+        manifest.check_audio()
     return manifest
+
+
+def check_noise(data: Data, given: str) -> None:
+    """Raise ConfigError for noise that is for another input than the `given` one, and would do nothing."""
+    if given != "audio" and data.perturb != Perturb():
+        raise ConfigError("data.perturb is for audio; expected data.sampling for the noise of a translation model")
+    if given == "audio" and data.sampling:
+        raise ConfigError("data.sampling is for the source of a translation model; expected data.perturb for audio")
 
 
 def within_limits(manifest: Manifest, data: Data) -> tuple[Manifest, list[str]]:
     """The examples between min_seconds and max_seconds, and a line about those that are not, if there are any.
 
-    Raises ManifestError when no example is within the limits.
+    Text has no seconds, and all of it is within. Raises ManifestError when no example is.
     """
-    fits = (manifest.seconds >= data.min_seconds) & (manifest.seconds <= data.max_seconds)
-    if not fits.any():
+    seconds = manifest.seconds
+    outside = (seconds < data.min_seconds) | (seconds > data.max_seconds)
+    if outside.all():
         raise ManifestError(
             f"{manifest.name}: no example lasts between {data.min_seconds:g} and {data.max_seconds:g} s;"
             " set data.min_seconds and data.max_seconds, or cut the recordings with start/end"
         )
-    if fits.all():
+    if not outside.any():
         return manifest, []
     words = (
-        f"{manifest.name}: left out {np.count_nonzero(~fits)} of {len(manifest)} examples, shorter than"
+        f"{manifest.name}: left out {np.count_nonzero(outside)} of {len(manifest)} examples, shorter than"
         f" {data.min_seconds:g} s or longer than {data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
     )
-    return manifest.select(np.flatnonzero(fits)), [words]
-
-
-def load_samples(example: Example, rate: int) -> np.ndarray:
-    """(n,) float32 samples of an example at `rate`. Raises AudioError."""
-    return audio.load(example.audio, rate, start=example.start, end=example.end, channel=example.channel)
+    return manifest.select(np.flatnonzero(~outside)), [words]
 
 
 @dataclass(frozen=True)
@@ -107,20 +115,18 @@ class TrainingBatches(Dataset):
     mixture: Mixture
     plan: Plan
     frontend: Frontend
-    perturb: Perturb
+    data: Data
     seed: int
 
     def __getitem__(self, key: tuple[int, int]) -> Batch | SpeechxferError:
         step, place = key
-        items, rate = [], self.frontend.rate
+        items = []
         batch, (epoch, _) = self.plan.step(step)[place], self.plan.locate(step)
-        factors = speeds(self.perturb.speed, self.seed, epoch, batch)
+        factors = speeds(self.data.perturb.speed, self.seed, epoch, batch)
         try:
             for position, (index, speed) in enumerate(zip(batch, factors, strict=True)):
-                example = self.mixture[index]
                 rng = np.random.default_rng([self.seed, step, place, position])
-                samples = perturb(load_samples(example, rate), rate, self.perturb, float(speed), rng)
-                items.append(self.frontend.features(example, samples))
+                items.append(self.frontend.load(self.mixture[index], Noise(self.data, float(speed), rng)))
         except SpeechxferError as error:  # as a value: a worker's exception arrives wrapped in its traceback
             return error
         return self.frontend.collate(items)
@@ -161,8 +167,8 @@ def shares(batches: TrainingBatches, first: int, last: int, data: Data, ranks: R
 
 
 @dataclass(frozen=True)
-class SortedBatches(Dataset):
-    """Batches of a manifest by decreasing length: for evaluation and prediction, where order is free."""
+class ListedBatches(Dataset):
+    """Batches of a manifest: for evaluation and prediction."""
 
     manifest: Manifest
     frontend: Frontend
@@ -170,23 +176,26 @@ class SortedBatches(Dataset):
 
     def __getitem__(self, number: int) -> Batch | SpeechxferError:
         try:
-            examples = [self.manifest[int(i)] for i in self.batches[number]]
-            items = [self.frontend.features(e, load_samples(e, self.frontend.rate)) for e in examples]
+            items = [self.frontend.load(self.manifest[int(i)]) for i in self.batches[number]]
         except SpeechxferError as error:
             return error
         return self.frontend.collate(items)
 
 
-def sorted_batches(
-    manifest: Manifest, indices: np.ndarray, frontend: Frontend, batch_seconds: float, data: Data
+def length_sorted(lengths: np.ndarray, budget: float) -> list[np.ndarray]:
+    """Batches of all examples by their lengths (n,) or (n, k), longest first.
+
+    The first then shows whether memory is enough. A budget below the longest example is raised to it.
+    """
+    budget = max(budget, float(lengths.reshape(len(lengths), -1).sum(axis=1).max()))
+    return cut(by_length(lengths, budget)[::-1], lengths, budget)
+
+
+def load_batches(
+    manifest: Manifest, batches: Sequence[np.ndarray], frontend: Frontend, data: Data
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(indices, batch) over these examples, longest first; a budget below the longest example is raised to it."""
-    if not len(indices):
-        return
-    seconds = manifest.seconds[indices]
-    order = np.argsort(-seconds, kind="stable")
-    batches = tuple(indices[b] for b in cut(order, seconds, max(batch_seconds, float(seconds.max()))))
-    dataset = SortedBatches(manifest, frontend, batches)
+    """(indices, batch) of these batches of a manifest, without noise."""
+    dataset = ListedBatches(manifest, frontend, tuple(batches))
     for chosen, batch in zip(batches, _loader(dataset, range(len(batches)), data.workers), strict=True):
         yield chosen, _checked(batch)
 

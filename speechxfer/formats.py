@@ -1,17 +1,21 @@
 """The files and datasets that a manifest can be read from, as raw columns.
 
 Each reader gives the names of its columns and two ways to its rows: all columns at once as Arrow parses them, and,
-for what Arrow refuses, one row at a time with its line number.
+for what Arrow refuses, one row at a time with its line number. Two files of text are read by `parallel_text`, and
+translation memories by `tmx`.
 """
 
 import csv
 import functools
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -34,19 +38,37 @@ BLOCK = 16 << 20  # bytes that Arrow parses at a time; a row must fit
 class Raw:
     """A file's columns: `table()` has them all and `line`, and raises ArrowException where the file is not plain.
 
-    `rows(problems)` yields (line, row) and reports the rows that cannot be parsed.
+    `rows(problems)` yields (line, row) and reports the rows that cannot be parsed. `note` is what the user should know
+    of how it was read.
     """
 
     columns: list[str]
     table: Callable[[], pa.Table]
     rows: Callable[[Problems], Iterator[tuple[int, dict]]]
+    note: str = ""
+
+
+def ending(path: Path) -> str:
+    """The suffix, with what stands before `.gz`: `.jsonl`, `.jsonl.gz`."""
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """A file's content, unpacked where its name ends in `.gz`. Raises ManifestError where that is not whole."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ManifestError(f"{path}: {error}; expected a whole gzip file") from None
 
 
 def jsonl(path: Path) -> Raw:
     @functools.cache
     def table() -> pa.Table:
-        parsed = pyarrow.json.read_json(path, read_options=pyarrow.json.ReadOptions(block_size=BLOCK))
-        return _with_lines(parsed, _lines_of_rows(path, len(parsed), header=0))
+        with open_bytes(path) as file:
+            parsed = pyarrow.json.read_json(file, read_options=pyarrow.json.ReadOptions(block_size=BLOCK))
+        return with_lines(parsed, _lines_of_rows(path, len(parsed), header=0))
 
     def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
         for number, line in _decoded(path, problems):
@@ -99,16 +121,18 @@ def _separated(path: Path, delimiter: str, quote: str | None) -> Raw:
     kinds = {column: FIELDS[name][0] for column, name in rename(named)[0].items() if name in FIELDS}
     types = {column: kinds.get(column, pa.string()) for column in columns}
 
+    @functools.cache
     def table() -> pa.Table:
-        parsed = pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(block_size=BLOCK),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=quote or False),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=types, include_columns=named, null_values=[""], strings_can_be_null=True
-            ),
-        )
-        return _with_lines(parsed, _lines_of_rows(path, len(parsed), header=1))
+        with open_bytes(path) as file:
+            parsed = pyarrow.csv.read_csv(
+                file,
+                read_options=pyarrow.csv.ReadOptions(block_size=BLOCK),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=quote or False),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=types, include_columns=named, null_values=[""], strings_can_be_null=True
+                ),
+            )
+        return with_lines(parsed, _lines_of_rows(path, len(parsed), header=1))
 
     def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
         every = cells(problems)
@@ -153,17 +177,18 @@ def arrow(table: pa.Table, name: str) -> Raw:
                 f"  python -c \"from speechxfer.manifest import unpack_audio as u; u({name!r}, 'FOLDER')\""
             )
 
+    return numbered(with_lines(table, np.arange(1, len(table) + 1)))
+
+
+def numbered(table: pa.Table, note: str = "") -> Raw:
+    """Of a table that has `line`."""
+
     def rows(problems: Problems) -> Iterator[tuple[int, dict]]:
-        number = 0
         for batch in table.to_batches(max_chunksize=BATCH):
             for row in batch.to_pylist():
-                number += 1
-                yield number, row
+                yield row.pop("line"), row
 
-    def numbered() -> pa.Table:
-        return _with_lines(table, np.arange(1, len(table) + 1))
-
-    return Raw([column for column in table.column_names if column != "line"], numbered, rows)
+    return Raw([column for column in table.column_names if column != "line"], lambda: table, rows, note)
 
 
 def byte_columns(table: pa.Table) -> list[str]:
@@ -194,6 +219,10 @@ READERS: dict[str, Callable[[Path], Raw]] = {
     ".csv": csv_file,
     ".tsv": tsv_file,
     ".parquet": parquet,
+    ".jsonl.gz": jsonl,
+    ".json.gz": jsonl,
+    ".csv.gz": csv_file,
+    ".tsv.gz": tsv_file,
 }
 
 
@@ -240,7 +269,7 @@ def dataset_table(dataset: "Dataset", name: str) -> pa.Table:
 
 
 def _decoded(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -252,19 +281,20 @@ def _decoded(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
 def _lines_of_rows(path: Path, count: int, header: int) -> np.ndarray:
     """The line of each row. Raises ArrowInvalid when rows and lines do not match one to one."""
     total, last = 0, b"\n"
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         while block := file.read(BLOCK):
             total, last = total + block.count(b"\n"), block[-1:]
     total += last != b"\n"
     if total == header + count:
         return np.arange(1 + header, total + 1)
-    with path.open("rb") as file:  # blank lines, then
+    with open_bytes(path) as file:  # blank lines, then
         numbers = [number for number, line in enumerate(file, 1) if line.strip()][header:]
     if len(numbers) != count:
         raise pa.ArrowInvalid(f"{count} rows in {len(numbers)} lines")
     return np.array(numbers)
 
 
-def _with_lines(table: pa.Table, lines: np.ndarray) -> pa.Table:
+def with_lines(table: pa.Table, lines: np.ndarray) -> pa.Table:
+    """With `line`, the number of each row's line, in place of a column of that name."""
     table = table.drop_columns(["line"]) if "line" in table.column_names else table
     return table.append_column("line", pa.array(lines.astype(np.int32)))

@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 from speechxfer.atomic import replacing
 from speechxfer.columns import FIELDS, cast, convert_rows, derive, digest, floats, ids, rename
 from speechxfer.errors import AudioError, ManifestError
-from speechxfer.formats import READERS, Raw, arrow, dataset_table, load_dataset, parquet_table, write_bytes
+from speechxfer.formats import Raw, arrow, dataset_table, load_dataset, parquet_table, write_bytes
+from speechxfer.parallel_text import choose, place, read
 from speechxfer.problems import SHOWN, Problems, check
 
 if TYPE_CHECKING:
@@ -215,15 +216,23 @@ class Manifest:
 
 
 def read_manifest(source: "str | Path | Dataset", *, require: Sequence[str] = ()) -> Manifest:
-    """Read JSONL (.jsonl, .json), CSV, TSV, Parquet, a folder of `Dataset.save_to_disk`, a hub dataset or a Dataset.
+    """Read JSONL (.jsonl, .json), CSV, TSV, TMX, Parquet, a folder of `Dataset.save_to_disk`, a hub dataset, a Dataset.
 
-    A hub dataset is NAME, NAME:SPLIT or NAME:CONFIG:SPLIT; a saved DatasetDict is FOLDER:SPLIT. `require` names
-    fields that every row must have, such as "text". One line on stderr says which columns were taken for others
+    A hub dataset is NAME, NAME:SPLIT or NAME:CONFIG:SPLIT; a saved DatasetDict is FOLDER:SPLIT; two line-aligned files
+    are SOURCE+TEXT; NAME@SOURCE:TEXT chooses from several languages (see `parallel_text`). `require` names fields
+    that every row must have, such as "text". One line on stderr says which columns were taken for others
     and which are ignored. Raises ManifestError with all problems at once.
     """
     manifest, problems = read_good_rows(source, require=require)
     problems.raise_any()
     return manifest
+
+
+def expect_files(sources: Iterable[str | Path]) -> None:
+    """Raises ManifestError naming all manifests whose file is not there: told before anything takes time."""
+    gone = [file for source in sources for file in place(str(source)).files if not file.is_file()]
+    if gone:
+        raise ManifestError("\n".join(f"{file}: no such file; expected a manifest" for file in dict.fromkeys(gone)))
 
 
 def read_good_rows(source: "str | Path | Dataset", *, require: Sequence[str] = ()) -> tuple[Manifest, Problems]:
@@ -232,15 +241,12 @@ def read_good_rows(source: "str | Path | Dataset", *, require: Sequence[str] = (
     Raises ManifestError where the whole is wrong: no such file, not Parquet, a column that occurs twice.
     """
     if not isinstance(source, (str, Path)):
-        return _build("dataset", Path(), arrow(_dataset_table(source), "dataset"), require)
-    path = Path(source)
-    if path.suffix in READERS:
-        if not path.is_file():
-            raise ManifestError(f"{path}: no such file; expected a manifest")
-        return _build(str(source), path.parent, READERS[path.suffix](path), require)
-    if path.is_file():
-        raise ManifestError(f"{path}: unknown ending {path.suffix!r}; expected one of {', '.join(READERS)}")
-    return _build(str(source), Path(), arrow(_dataset_table(source), str(source)), require)
+        return _build("dataset", Path(), choose(arrow(_dataset_table(source), "dataset"), None, "dataset"), require)
+    found = place(str(source))
+    if found.files:
+        return _build(str(source), found.files[0].parent, read(found), require)
+    raw = arrow(_dataset_table(found.name), found.name)
+    return _build(str(source), Path(), choose(raw, found.languages, found.name), require)
 
 
 def _dataset_table(source: "str | Path | Dataset") -> pa.Table:
@@ -253,8 +259,8 @@ def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> tuple[M
     from datasets import Dataset
 
     taken, note = rename(raw.columns)
-    if note:
-        _say(f"{name}: {note}")
+    if notes := [one for one in (raw.note, note) if one]:
+        _say(f"{name}: {'; '.join(notes)}")
     if "client_id" in taken and taken.get("path") == "audio" and (folder / "clips").is_dir():
         folder = folder / "clips"  # Common Voice as it comes
     problems = Problems(name)

@@ -74,12 +74,15 @@ def set_learning_rates(
 
 
 def set_trainable(
-    model: nn.Module, adaptations: Sequence[Adaptation], depth: dict[str, int], step: int
+    model: nn.Module, adaptations: Sequence[Adaptation], depth: dict[str, int], step: int, fixed: frozenset[str]
 ) -> frozenset[str]:
-    """Switch gradients on for what learns in this step, and return its names. Raises ConfigError when nothing does."""
+    """Switch gradients on for what learns in this step, and return its names: never of what is `fixed`, sinusoids say.
+
+    Raises ConfigError when nothing learns.
+    """
     learning = set()
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(adapt.trainable(adaptations, name, depth[name], step))
+        parameter.requires_grad_(name not in fixed and adapt.trainable(adaptations, name, depth[name], step))
         if parameter.requires_grad:
             learning.add(name)
         else:

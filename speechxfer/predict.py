@@ -1,5 +1,6 @@
 """Checkpoint + manifest -> predictions.jsonl: longest first, resumable, shared out over ranks."""
 
+import dataclasses
 import glob
 import json
 from collections.abc import Iterator
@@ -12,57 +13,72 @@ import torch
 from tqdm import tqdm
 
 from speechxfer.atomic import replacing
-from speechxfer.data import read_speech, sorted_batches
-from speechxfer.errors import ConfigError
-from speechxfer.manifest import Example, Manifest
-from speechxfer.models import load_checkpoint, resolve
-from speechxfer.models.base import Model, Transcript
+from speechxfer.data import length_sorted, load_batches, read_examples
+from speechxfer.errors import ConfigError, ManifestError
+from speechxfer.manifest import Example, Manifest, expect_files
+from speechxfer.models import family_of, load_checkpoint, resolve
+from speechxfer.models.base import Hypothesis, Model
 from speechxfer.parallel import Ranks, ranks
-from speechxfer.plan import cut
 from speechxfer.precision import Precision, choose_attention, choose_precision
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.receipt import read_receipt, write_receipt
-from speechxfer.task import Data, Run
+from speechxfer.task import Data, Decode, Run
 
-DATA, RUN = Data(), Run(precision="fp32")
-MADE_OF = ("*.safetensors", "pytorch_model*.bin", "*.json", "*.txt", "*.model")  # what of a checkpoint predicts
+DATA, DECODE, RUN = Data(), Decode(), Run(precision="fp32")
+MADE_OF = (
+    "*.safetensors",
+    "pytorch_model*.bin",
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.spm",
+)  # what of a checkpoint predicts
 
 
 def predict(
-    checkpoint: str | Path, manifest: str | Path, out: str | Path, *, data: Data = DATA, run: Run = RUN
+    checkpoint: str | Path,
+    manifest: str | Path,
+    out: str | Path,
+    *,
+    data: Data = DATA,
+    decode: Decode = DECODE,
+    run: Run = RUN,
 ) -> Path:
-    """Write the transcripts of every example of `manifest` to `out`, in its order.
+    """Write the transcripts or translations of every example of `manifest` to `out`, in its order.
 
     The text is the reference, "" where there is none.
 
-    Of `data`, batch_seconds and workers matter; of `run`, device, precision and attention. float32 is the default,
-    so that what people decide on does not hang on the machine's bf16. What is done goes to `out`.partial-RANK as it
-    is done: the same call after a kill does the rest. `out` itself appears whole or not at all, with a receipt beside
-    it; where those are there already, of this manifest and checkpoint and these versions, there is nothing to do.
+    Of `data`, the budget of a batch and workers matter; of `run`, device, precision and attention. float32 is the
+    default, so that what people decide on does not hang on the machine's bf16. What is done goes to `out`.partial-RANK
+    as it is done: the same call after a kill does the rest. `out` itself appears whole or not at all, with a receipt
+    beside it; where those are there, of this manifest and checkpoint and these versions, there is nothing to do.
     Raises ManifestError, CheckpointError, ConfigError.
     """
     out = Path(out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; expected a file to write, such as {out / 'predictions.jsonl'}")
     with ranks(run.device) as here:
-        examples = read_speech(manifest, require=("audio",))
+        expect_files([manifest])
         folder = resolve(checkpoint)
+        examples = read_examples(manifest, family_of(folder).given)
         precision = choose_precision(run.precision, here.device)
         model = load_checkpoint(folder)
         choose_attention(run.attention, model.net)
         model.to(here.device).eval()
         key = {"weights": digest(folder), "manifest": examples.sha256, "precision": precision.name}
         key |= {name: version(name) for name in ("speechxfer", "torch", "transformers")}
+        key |= {f"decode.{name}": value for name, value in dataclasses.asdict(decode).items()}
         if here.gather(key.items() <= read_receipt(out).items())[0]:
             return out
         done = here.gather(_merge_partials(out, key) if here.first else set())[0]
-        budget = max(data.batch_seconds, float(examples.seconds.max()))
-        left = _batches_left(examples, done, budget)
-        mine = np.concatenate([np.empty(0, np.int64), *left[here.rank :: here.world]])
+        lengths = model.frontend.lengths(examples)
+        if unfit := model.frontend.unfit(examples, lengths):
+            raise ManifestError("\n".join(unfit))
+        mine = _batches_left(examples, lengths, done, model.frontend.budget(data))[here.rank :: here.world]
         with _partial(out, here.rank).open("a", encoding="utf-8") as file:
             if not here.first:
                 file.write(json.dumps(key) + "\n")
-            for prediction in _transcribe(model, examples, mine, budget, data, precision, here):
+            for prediction in _written(model, examples, mine, data, decode, precision, here):
                 file.write(prediction.to_json() + "\n")
                 file.flush()
         here.wait()
@@ -85,40 +101,46 @@ def digest(checkpoint: Path) -> str:
     return total.hexdigest()
 
 
-def _batches_left(examples: Manifest, done: set[str], budget: float) -> list[np.ndarray]:
+def _batches_left(examples: Manifest, lengths: np.ndarray, done: set[str], budget: float) -> list[np.ndarray]:
     """Indices of the batches, longest first, that hold something to do.
 
-    Batches are a function of the manifest alone, since padding may touch a transcript: what a resumed call or another
-    number of ranks writes is what one undisturbed process writes.
+    Batches are a function of the manifest alone, since padding may touch what is written: what a resumed call or
+    another number of ranks writes is what one undisturbed process writes.
     """
-    batches = cut(np.argsort(-examples.seconds, kind="stable"), examples.seconds, budget)
     finished = np.array([example.id in done for example in examples])
-    return [batch for batch in batches if not finished[batch].all()]
+    return [batch for batch in length_sorted(lengths, budget) if not finished[batch].all()]
 
 
-def _transcribe(
-    model: Model, examples: Manifest, mine: np.ndarray, budget: float, data: Data, precision: Precision, here: Ranks
+def _written(
+    model: Model,
+    examples: Manifest,
+    batches: list[np.ndarray],
+    data: Data,
+    decode: Decode,
+    precision: Precision,
+    here: Ranks,
 ) -> Iterator[Prediction]:
     disable = None if here.first else True  # None: where there is no terminal
-    with tqdm(total=float(examples.seconds[mine].sum()), unit="s", unit_scale=True, disable=disable) as bar:
-        # By falling length a batch's first example decides its size, so these batches are cut as they were.
-        for indices, batch in sorted_batches(examples, mine, model.frontend, budget, data):
+    with tqdm(total=sum(map(len, batches)), unit="examples", unit_scale=True, disable=disable) as bar:
+        for indices, batch in load_batches(examples, batches, model.frontend, data):
             with torch.no_grad(), precision.autocast(here.device):
-                transcripts = model.generate(batch.to(here.device))
-            bar.update(batch.seconds)
-            for index, transcript in zip(indices, transcripts, strict=True):
-                yield _prediction(examples[int(index)], float(examples.seconds[index]), transcript)
+                hypotheses = model.generate(batch.to(here.device), decode)
+            bar.update(len(indices))
+            for index, hypothesis in zip(indices, hypotheses, strict=True):
+                yield _prediction(examples[int(index)], hypothesis)
 
 
-def _prediction(example: Example, seconds: float, transcript: Transcript) -> Prediction:
+def _prediction(example: Example, hypothesis: Hypothesis) -> Prediction:
     return Prediction(
         id=example.id,
         ref=example.text or "",
-        hyp=transcript.text,
+        hyp=hypothesis.text,
         group=example.group,
-        seconds=round(seconds, 3),
-        confidence=None if transcript.confidence is None else round(transcript.confidence, 4),
-        words=transcript.words,
+        source=example.source,
+        seconds=None if example.seconds is None else round(example.seconds, 3),
+        confidence=None if hypothesis.confidence is None else round(hypothesis.confidence, 4),
+        words=hypothesis.words,
+        n_best=tuple((text, round(score, 4)) for text, score in hypothesis.n_best),
     )
 
 

@@ -24,7 +24,8 @@ class Prediction:
 
     `seconds` is the length of the audio; `confidence` lies in 0..1; `words` are (word, start, end) in
     seconds. The three are None or empty where the model or the data does not have them. `alternatives` are further
-    references, each as right as `ref`; `scores` were given to this example by something else, COMET say.
+    references, each as right as `ref`; `scores` were given to this example by something else, COMET say. `source` is
+    the sentence that was translated; `n_best` are (text, score) of the hypotheses of the beam, the best first.
     """
 
     id: str
@@ -36,6 +37,8 @@ class Prediction:
     words: tuple[tuple[str, float, float], ...] = ()
     alternatives: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
+    source: str | None = None
+    n_best: tuple[tuple[str, float], ...] = ()
 
     def to_json(self) -> str:
         """Raises ValueError where a number is not finite: the file would not be JSON."""
@@ -63,6 +66,8 @@ class Prediction:
             if value is not None and not (is_number(value) and 0 <= value <= top):
                 raise ValueError(f"{key} is {value!r}; expected a number from 0" + (f" to {top}" if top == 1 else ""))
         words, alternatives, scores = row.get("words", ()), row.get("alternatives", ()), row.get("scores", {})
+        if row.get("source") is not None:
+            expect_text("source", row["source"])
         if not isinstance(words, (list, tuple)) or not all(map(_is_word, words)):
             raise ValueError(f"words is {words!r}; expected a list of [word, start, end] in seconds")
         if not isinstance(alternatives, (list, tuple)) or not all(isinstance(text, str) for text in alternatives):
@@ -71,10 +76,16 @@ class Prediction:
             expect_text("alternatives", text)
         if not isinstance(scores, dict) or not all(map(is_number, scores.values())):
             raise ValueError(f'scores is {scores!r}; expected names and finite numbers, such as {{"comet": 0.83}}')
+        n_best = row.get("n_best", ())
+        if not isinstance(n_best, (list, tuple)) or not all(map(_is_hypothesis, n_best)):
+            raise ValueError(f"n_best is {n_best!r}; expected a list of [text, score], the best first")
+        for hypothesis, _ in n_best:
+            expect_text("n_best", hypothesis)
         lists = {
             "words": tuple((word, float(start), float(end)) for word, start, end in words),
             "alternatives": tuple(alternatives),
             "scores": {name: float(value) for name, value in scores.items()},
+            "n_best": tuple((hypothesis, float(score)) for hypothesis, score in n_best),
         }
         return cls(**row | lists)
 
@@ -97,6 +108,10 @@ def is_number(value: object) -> bool:
 
 def _is_word(word: object) -> bool:
     return isinstance(word, list) and len(word) == 3 and isinstance(word[0], str) and all(map(is_number, word[1:]))
+
+
+def _is_hypothesis(one: object) -> bool:
+    return isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) and is_number(one[1])
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:

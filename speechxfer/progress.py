@@ -11,6 +11,9 @@ from tqdm import tqdm
 from speechxfer.atomic import replacing
 from speechxfer.parallel import Ranks
 
+# unit of lengths -> what their figures are called in log.jsonl, and their speed on the terminal
+SPEED = {"s": ("audio", "audio s/s"), "tokens": ("text", "tokens/s")}
+
 
 class TrainingLog:
     """Writes on the first rank only. `log.jsonl` has one line per event; a resume cuts off what it will do again."""
@@ -50,11 +53,10 @@ class TrainingLog:
         if self.quiet:
             return
         self._write(step, "train", figures)
-        shown = {
-            "loss": f"{figures['loss']:.3f}",
-            "lr": f"{figures['lr']:.1e}",
-            "audio s/s": f"{figures['audio_per_second']:.0f}",
-        }
+        shown = {"loss": f"{figures['loss']:.3f}", "lr": f"{figures['lr']:.1e}"}
+        for kind, name in SPEED.values():
+            if f"{kind}_per_second" in figures:
+                shown[name] = f"{figures[f'{kind}_per_second']:.0f}"
         self.bar.set_postfix(shown)
         if not self.terminal:
             left = (time.monotonic() - self.started) / max(step - self.first, 1) * (self.last - step)
@@ -86,7 +88,7 @@ class Window:
     """Figures of the steps since the last line of the log."""
 
     def __init__(self):
-        self.sums = dict.fromkeys(("loss", "tokens", "seconds", "padded"), 0.0)
+        self.sums = dict.fromkeys(("loss", "tokens", "size", "padded"), 0.0)
         self.norm = 0.0
         self.elapsed, self.clock = 0.0, time.monotonic()
 
@@ -100,13 +102,15 @@ class Window:
         """Leave out what has passed since the last step: evaluation is not training time."""
         self.clock = time.monotonic()
 
-    def figures(self, here: Ranks, rate: float) -> dict[str, float]:
-        loss, tokens, seconds, padded = here.sum(*self.sums.values())
+    def figures(self, here: Ranks, unit: str, rate: float) -> dict[str, float]:
+        """Over all ranks. `unit` is that of lengths: seconds of audio, or tokens of text."""
+        loss, tokens, size, padded = here.sum(*self.sums.values())
+        kind, whole = SPEED[unit][0], "seconds" if unit == "s" else unit
         return {
             "loss": loss / tokens if tokens else math.nan,  # every step was skipped
             "lr": rate,
             "grad_norm": self.norm,
-            "audio_seconds": seconds,
-            "audio_per_second": seconds / self.elapsed,
-            "real_share": seconds / padded,
+            f"{kind}_{whole}": size,
+            f"{kind}_per_second": size / self.elapsed,
+            "real_share": size / padded,
         }

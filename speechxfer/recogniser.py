@@ -1,4 +1,4 @@
-"""The fine-tuned model from Python: `load("runs/x/best").transcribe("x.wav")`."""
+"""A fine-tuned recogniser from Python: `load("runs/x/best").transcribe("x.wav")`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from speechxfer import audio
+from speechxfer.data import length_sorted
 from speechxfer.errors import AudioError
 from speechxfer.manifest import Example
-from speechxfer.models import load_checkpoint
-from speechxfer.models.base import Model, Transcript
-from speechxfer.parallel import choose_device
-from speechxfer.plan import cut
-from speechxfer.precision import choose_attention, choose_precision
+from speechxfer.models.base import Hypothesis, Model
+from speechxfer.precision import choose_precision
+from speechxfer.task import Decode
 
+DECODE = Decode()
 Audio = str | Path | tuple[np.ndarray, int]
 
 
@@ -28,7 +28,7 @@ class Recogniser:
 
     def transcribe(
         self, sound: Audio | Sequence[Audio], *, batch_seconds: float = 80.0
-    ) -> Transcript | list[Transcript]:
+    ) -> Hypothesis | list[Hypothesis]:
         """Text, confidence and word times of one recording, or of a list of them in its order.
 
         A recording is a path to any audio file, or (samples, rate) with samples (n,) mono in -1..1. Recordings are
@@ -42,13 +42,12 @@ class Recogniser:
         if not samples:
             return []
         seconds = np.array([len(s) / rate for s in samples])
-        order = np.argsort(-seconds, kind="stable")
-        transcripts: dict[int, Transcript] = {}
-        for chosen in cut(order, seconds, max(batch_seconds, seconds.max())):
+        transcripts: dict[int, Hypothesis] = {}
+        for chosen in length_sorted(seconds, batch_seconds):
             items = [self.model.frontend.features(Example(id=str(i)), samples[i]) for i in chosen]
             with torch.no_grad(), self.precision.autocast(self.device):
                 batch = self.model.frontend.collate(items).to(self.device)
-                transcripts |= zip(chosen.tolist(), self.model.generate(batch), strict=True)
+                transcripts |= zip(chosen.tolist(), self.model.generate(batch, DECODE), strict=True)
         return [transcripts[i] for i in range(len(samples))]
 
     def _samples(self, sound: Audio) -> np.ndarray:
@@ -76,15 +75,3 @@ class Recogniser:
 
 def _is_array(sound: object) -> bool:
     return isinstance(sound, tuple) and len(sound) == 2 and isinstance(sound[0], (np.ndarray, torch.Tensor))
-
-
-def load(
-    checkpoint: str | Path, *, device: str = "auto", precision: str = "fp32", attention: str = "auto"
-) -> Recogniser:
-    """Load a fine-tuned checkpoint: a folder that `train` or `transformers` wrote, or a hub name.
-
-    Raises CheckpointError when there is none, or it has no vocabulary yet; ConfigError for an unknown device.
-    """
-    model = load_checkpoint(checkpoint)
-    choose_attention(attention, model.net)
-    return Recogniser(model, choose_device(device), precision)

@@ -18,8 +18,10 @@ from speechxfer.atomic import replacing
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction
 from speechxfer.scoring.equivalence import Equivalences
+from speechxfer.scoring.glossary import Glossary
 from speechxfer.scoring.interval import interval, resample
 from speechxfer.scoring.items import CLUSTERS, FEW, Column, Items, extract
+from speechxfer.scoring.metrics import Metric
 
 CONFIDENCE, RESAMPLES = 0.95, 2000
 MANY = 50  # values of a key: more than these get neither intervals of their own nor a gap
@@ -77,6 +79,7 @@ def score(
     metrics: Sequence[str] = ("wer", "cer"),
     normaliser: str = "basic",
     equivalences: Equivalences | None = None,
+    glossary: Glossary | None = None,
     *,
     groups: Sequence[str] | None = None,
     seed: int = 0,
@@ -87,7 +90,7 @@ def score(
 
     The texts are read by `items.extract`, the figures are those of `summarise`; both say what they raise.
     """
-    items = extract(predictions, metrics, normaliser, equivalences)
+    items = extract(predictions, metrics, normaliser, equivalences, glossary)
     return summarise(items, groups=groups, seed=seed, resamples=resamples, confidence=confidence)
 
 
@@ -103,7 +106,7 @@ def summarise(
 
     Intervals resample speakers (recordings, documents) where every item names one, and do so within each group; a
     group of one speaker resamples its items. Raises ConfigError for a setting or key that is not there; ScoreError
-    where no reference has a token.
+    where no reference has a token. (That no source has anything to keep is no mistake: the value is None then.)
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence is {confidence}; expected a number between 0 and 1, such as 0.95")
@@ -135,7 +138,7 @@ def summarise(
             higher_is_better=metric.higher_is_better,
             signature=column.signature(index),
             origin=f"{made_by}|bootstrap:{resamples}|seed:{seed}" + (f"|{items.origin}" if items.origin else ""),
-            note="" if ends else _why_no_interval(value, cluster, len(totals), spread),
+            note="" if ends else _why_no_interval(metric, value, cluster, len(totals), spread),
             **parts,
         )
 
@@ -150,7 +153,7 @@ def summarise(
                 gap = _gap(items, column, key, seed, resamples, confidence)
                 gaps |= {key: gap} if gap else {}
         scores[name] = one(column, everyone, groups=by_group, gaps=gaps)
-        if scores[name].value is None:
+        if scores[name].value is None and "sources" not in column.metric.reads:
             raise ScoreError(
                 f"{name}: none of the {len(everyone)} references has any {column.metric.tokens} after normalising "
                 f"({column.recipe}), so there is no score; expected references with text (is it the right normaliser?)"
@@ -207,7 +210,9 @@ def _whole(total: float) -> float | int:
     return int(total) if total.is_integer() else total
 
 
-def _why_no_interval(value: float, cluster: str, clusters: int, spread: bool) -> str:
+def _why_no_interval(metric: Metric, value: float, cluster: str, clusters: int, spread: bool) -> str:
+    if math.isnan(value) and "sources" in metric.reads:
+        return "no source has anything that is counted: no score"
     if math.isnan(value):
         return "the references are empty: no score"
     if not spread:

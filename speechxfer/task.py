@@ -37,16 +37,47 @@ class Data:
     """How examples become batches."""
 
     batch_seconds: float = 80.0  # padded audio in a batch, seconds
+    batch_tokens: int = 4096  # of text instead: padded source and target tokens in a batch
     min_seconds: float = 0.1  # shorter examples are left out, counted and reported
     max_seconds: float = 30.0  # longer ones too
     vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc_checkpoint)
     perturb: Perturb = Perturb()  # of the training audio
+    sampling: float = 0.0  # of the training text: other pieces for the same words, alpha of Kudo 2018; 0: the best ones
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
 
     def __post_init__(self):
         if not 0 <= self.min_seconds < self.max_seconds:
             found = f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
             raise ConfigError(f"{found}: expected 0 <= min < max")
+        if not self.sampling >= 0:
+            raise ConfigError(f"data.sampling is {self.sampling}; expected >= 0")
+
+
+@dataclass(frozen=True)
+class Decode:
+    """How the text of a source is found. CTC takes its best path, whatever stands here."""
+
+    beams: int = 5
+    length_penalty: float = 1.0  # above 1 favours long hypotheses
+    n_best: int = 1  # hypotheses that are written down, at most `beams`
+    temperature: float = 0.0  # above 0: draw each token, from the distribution sharpened or flattened by this
+    top_k: int = 0  # draw from so many tokens; 0: from all
+    top_p: float = 1.0  # draw from the likeliest tokens that have this share of the probability together
+    seed: int = 0  # of what is drawn
+
+    def __post_init__(self):
+        least = {"beams": 1, "n_best": 1, "temperature": 0, "top_k": 0, "seed": 0}
+        wrong = [
+            f"decode.{name} is {getattr(self, name)}; expected >= {low}"
+            for name, low in least.items()
+            if getattr(self, name) < low
+        ]
+        if not 0 < self.top_p <= 1:
+            wrong.append(f"decode.top_p is {self.top_p}; expected > 0 and <= 1")
+        if self.n_best > self.beams and not self.temperature:
+            wrong.append(f"decode.n_best is {self.n_best}; expected at most decode.beams, {self.beams}")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
 
 
 @dataclass(frozen=True)
@@ -76,7 +107,7 @@ class Run:
     log_every: int = 10  # steps
     keep: int = 2  # newest training states kept
     patience: int = 0  # evaluations without a better dev score before stopping; 0: never
-    best_by: str = "wer"  # wer, cer or loss on dev: which checkpoint is kept as best
+    best_by: str = ""  # which checkpoint is kept as best: by loss or a metric on dev; by default the first metric
     precision: str = "auto"  # auto, fp32, bf16 or fp16
     attention: str = "auto"  # auto, sdpa, eager or flash_attention_2
     device: str = "auto"
@@ -101,15 +132,17 @@ class Task:
     dev: str = ""
     test: str = ""
     retain: str = ""  # what the checkpoint could do before, and must still be able to do
-    normaliser: str = "basic"  # of the training targets, and of the texts that are scored
+    normaliser: str = ""  # of the training targets, and of the texts that are scored; by default the checkpoint's
     score_normaliser: str = ""  # of the texts that are scored, where it is to be another
     equivalences: str = ""  # file of spellings that count as the same when scoring (see speechxfer.scoring.equivalence)
+    glossary: str = ""  # file of terms and their translations, for the metric of that name (see scoring.glossary)
     config: dict[str, Any] = field(default_factory=dict)  # of the model's config.json: dropout, mask_time_prob ...
     data: Data = Data()
     optim: Optim = Optim()
     run: Run = Run()
+    decode: Decode = Decode()
     adapt: tuple[Adaptation, ...] = ()
-    metrics: tuple[str, ...] = ("wer", "cer")
+    metrics: tuple[str, ...] = ()  # by default the family's: wer and cer of speech, bleu and chrf++ of translations
     # What the gate demands: {"wer": "<= 0.2"}, or whole lines where one score has several limits.
     require: dict[str, str] | tuple[str, ...] = field(default_factory=dict)
     lint: dict[str, str] = field(default_factory=dict)  # severities of lint's rules: {"audio-clipped": "off"}
@@ -125,7 +158,7 @@ class Task:
 
     def scored_by(self) -> str:
         """The normaliser of scoring."""
-        return self.score_normaliser or self.normaliser
+        return self.score_normaliser or self.normaliser or "basic"
 
     def manifest(self, name: str) -> str:
         """The manifest called dev, test or retain. Raises ConfigError when it is not set."""

@@ -144,6 +144,32 @@ def latin_digits(text: str) -> str:
     return re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 
+# A sentence of Devanagari ends with a danda, with a bar that stands for one or, at the end of the text, a full stop;
+# closing quotes may stand before and after it. Within a text a full stop may belong to an abbreviation.
+_CLOSING = "[\"'\u201d\u2019)]*"
+_END = re.compile(
+    f"(?<=[\u0900-\u0963\u0970-\u097f])({_CLOSING}) ?(?:[|\u0964](?={_CLOSING}(?:\\s|$))|\\.(?={_CLOSING}\\s*$))"
+)
+
+
+def danda(text: str) -> str:
+    """Sentences of Devanagari end with a danda, also where a bar or the last full stop stands for it.
+
+    >>> danda("यह ठीक है | डॉ. राव 3.5 पर आए.")
+    'यह ठीक है। डॉ. राव 3.5 पर आए।'
+    """
+    return _END.sub("\\1\u0964", text)
+
+
+def full_stop(text: str) -> str:
+    """Sentences of Devanagari end with a full stop.
+
+    >>> full_stop("यह ठीक है।")
+    'यह ठीक है.'
+    """
+    return _END.sub("\\1.", text)
+
+
 @dataclass(frozen=True)
 class Normaliser:
     """A function that changes a text for comparison, and the options that may follow its name.
@@ -158,14 +184,19 @@ class Normaliser:
 
 NORMALISERS: dict[str, Normaliser] = {
     "none": Normaliser(none, 1),
-    "nfc": Normaliser(nfc, 1),
+    "nfc": Normaliser(nfc, 1, ("latin-digits", "danda", "full-stop")),
     "basic": Normaliser(basic, 1, ("latin-digits",)),
     "english": Normaliser(english, 1, ("latin-digits",)),
     "indic": Normaliser(indic, 2, ("drop-joiners", "latin-digits")),
 }
 
 # what each option does to the normalised text, in the order in which they are done and stand in a signature
-OPTIONS: dict[str, Callable[[str], str]] = {"drop-joiners": drop_joiners, "latin-digits": latin_digits}
+OPTIONS: dict[str, Callable[[str], str]] = {
+    "drop-joiners": drop_joiners,
+    "latin-digits": latin_digits,
+    "danda": danda,
+    "full-stop": full_stop,
+}
 
 
 def _refuse(name: str, problem: str, base: str, options: list[str]) -> ConfigError:
@@ -193,6 +224,8 @@ def _parse(name: str) -> tuple[tuple[Callable[[str], str], ...], str]:
     twice = [option for option in OPTIONS if options.count(option) > 1]
     if twice:
         raise _refuse(name, f": option {twice[0]!r} is given twice", base, options)
+    if {"danda", "full-stop"} <= set(options):
+        raise _refuse(name, ": danda and full-stop exclude each other", base, options[:1])
     chosen = [option for option in OPTIONS if option in options]
     steps = (normaliser.function, *(OPTIONS[option] for option in chosen))
     return steps, "+".join([f"{base}.v{normaliser.version}", *chosen])

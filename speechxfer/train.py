@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from speechxfer import checkpoint, perturb, resume
-from speechxfer.data import Share, TrainingBatches, read_mixture, read_speech, shares, within_limits
+from speechxfer.data import Share, TrainingBatches, check_noise, read_examples, read_mixture, shares, within_limits
 from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
-from speechxfer.models import load_checkpoint
+from speechxfer.manifest import expect_files
+from speechxfer.models import complete, family_of, load_checkpoint, resolve
 from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import occupancy
@@ -38,7 +39,7 @@ BEST, LAST = "best", "last"
 class State:
     """The named values that survive a restart beside weights, optimiser and step."""
 
-    best: float = math.inf
+    best: float | None = None
     best_step: int = 0
     bad_evaluations: int = 0
     skips: int = 0
@@ -51,7 +52,7 @@ class Result:
 
     steps: int
     best_step: int
-    best: float  # dev score of the best checkpoint
+    best: float | None  # dev score of the best checkpoint
     reason: str  # "finished", "stopped early" or "terminated"
 
 
@@ -77,30 +78,41 @@ class _Training:
     """Everything that one call of `train` holds."""
 
     def __init__(self, task: Task, out: Path, here: Ranks):
-        self.task, self.out, self.here = task, out, here
+        expect_files([*(source.manifest for source in task.sources()), task.manifest("dev")])
+        folder = resolve(task.model)
+        self.task = task = complete(task, folder)
+        self.out, self.here = out, here
         perturb.check(task.data.perturb)
-        mixture = read_mixture(task.sources(), task.data)
-        dev, dev_left_out = within_limits(read_speech(task.manifest("dev")), task.data)
+        given = family_of(folder).given
+        check_noise(task.data, given)
+        mixture = read_mixture(task.sources(), given, task.data)
+        dev, dev_left_out = within_limits(read_examples(task.manifest("dev"), given, "text"), task.data)
         self.left_out = (*mixture.left_out, *dev_left_out)
         seed_everything(task.run.seed)
         self.model = load_checkpoint(
-            task.model,
+            folder,
             texts=(normalise(task.normaliser, t) for m in mixture.manifests for t in m.texts()),
             vocabulary=task.data.vocabulary,
             normaliser=task.normaliser,
             changes=task.config,
         )
+        frontend = self.model.frontend
+        lengths = [frontend.lengths(m) for m in mixture.manifests]
         fastest = max(task.data.perturb.speed, default=1.0)
-        problems = [p for m in mixture.manifests for p in self.model.frontend.problems(m, fastest)]
-        problems += self.model.frontend.problems(dev)
+        problems = [
+            p for m, n in zip(mixture.manifests, lengths, strict=True) for p in frontend.problems(m, n, fastest)
+        ]
+        self.dev = Dev(dev, frontend, task, here)
+        problems += frontend.problems(dev, self.dev.lengths)
         if problems:
             raise ManifestError("\n".join(problems))
-        self.plan = mixture.plan(task.data, task.run)
+        self.dev.better(0.0, None)  # refuses a best_by that there is not, before the first step
+        self.plan = mixture.plan(np.concatenate(lengths), frontend, task.data, task.run)
         self.steps = task.run.steps or self._steps_of(task.run.epochs)
-        self.batches = TrainingBatches(mixture, self.plan, self.model.frontend, task.data.perturb, task.run.seed)
-        self.dev = Dev(dev, self.model.frontend, task, here)
+        self.batches = TrainingBatches(mixture, self.plan, frontend, task.data, task.run.seed)
         self.precision = choose_precision(task.run.precision, here.device)
         self.attention = choose_attention(task.run.attention, self.model.net)
+        self.fixed = frozenset(name for name, p in self.model.named_parameters() if not p.requires_grad)
         for adaptation in task.adapt:
             adaptation.setup(self.model)
         self.model.to(here.device).train()
@@ -146,7 +158,7 @@ class _Training:
             log.step(done)
             last = done == self.steps
             if done % run.log_every == 0 or last:
-                log.train(done, window.figures(self.here, learning_rate(share.step, self.steps, self.task.optim)))
+                log.train(done, window.figures(self.here, self.model.frontend.unit, self._rate(share.step)))
                 window = Window()
             if done % run.eval_every == 0 or last:
                 self._evaluate(done, log)
@@ -163,8 +175,11 @@ class _Training:
                 break
         return self._finish(done, self._ended(done))
 
+    def _rate(self, step: int) -> float:
+        return learning_rate(step, self.steps, self.task.optim)
+
     def _step(self, share: Share, log: TrainingLog) -> dict[str, float]:
-        """One update of the weights. Returns sums over this rank: loss, tokens, seconds; and the gradient norm."""
+        """One update of the weights. Returns sums over this rank: loss, tokens, sizes; and the gradient norm."""
         task, step = self.task, share.step
         self._set_trainable(step)
         mine = sum(b.tokens for b in share.batches) * share.weight
@@ -193,19 +208,17 @@ class _Training:
             finite = torch.isfinite(output.losses).tolist()
             failed += [i for i, ok in zip(batch.ids, finite, strict=True) if not ok]
         norm = self._update(step, failed, log)
-        seconds = sum(b.seconds for b in share.batches) * share.weight
-        padded = sum(b.inputs["input_values"].numel() for b in share.batches) * share.weight / self.model.frontend.rate
+        size, padded = (share.weight * sum(getattr(b, name) for b in share.batches) for name in ("size", "padded"))
         if not math.isfinite(norm):  # the weights did not see this step
             loss_sum = mine = 0.0
-        return {"loss": loss_sum, "tokens": mine, "seconds": seconds, "padded": padded, "grad_norm": norm}
+        return {"loss": loss_sum, "tokens": mine, "size": size, "padded": padded, "grad_norm": norm}
 
     def _update(self, step: int, failed: list[str], log: TrainingLog) -> float:
         """Clip and apply the gradients, or skip the step when they are not finite. Returns their norm."""
         self.scaler.unscale_(self.optimiser)
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(parameters, self.task.optim.clip or math.inf))
-        rate = learning_rate(step, self.steps, self.task.optim)
-        set_learning_rates(self.optimiser, rate, self.task.adapt, self.depth, step)
+        set_learning_rates(self.optimiser, self._rate(step), self.task.adapt, self.depth, step)
         # Every rank holds the same gradients, so all agree; the names are of the rank that has them.
         if math.isfinite(norm):
             self.scaler.step(self.optimiser)
@@ -232,7 +245,7 @@ class _Training:
             )
 
     def _set_trainable(self, step: int) -> None:
-        learning = set_trainable(self.model, self.task.adapt, self.depth, step)
+        learning = set_trainable(self.model, self.task.adapt, self.depth, step, self.fixed)
         if learning != self.learning:
             self.learning = learning
             self.wrapped = self.here.wrap(self.model)
@@ -240,12 +253,12 @@ class _Training:
     def _evaluate(self, done: int, log: TrainingLog) -> None:
         """Score dev, keep the best weights, warn of a collapse."""
         score = self.dev.score(self.model, self.precision)
-        log.dev(done, score.figures())
-        self.state.ever_spoke |= score.wer < 1
+        log.dev(done, score.figures)
+        self.state.ever_spoke |= score.spoke
         if score.empty == 1:
-            log.say(collapse_advice(self.task, done, self.steps, self.state.ever_spoke))
-        value = score.figures()[self.task.run.best_by]
-        if value < self.state.best:
+            log.say(collapse_advice(self.task, self.model.silence, done, self.steps, self.state.ever_spoke))
+        value = score.figures[self.task.run.best_by]
+        if self.dev.better(value, self.state.best):
             self.state.best, self.state.best_step, self.state.bad_evaluations = value, done, 0
             self._write_model(BEST)
         else:
@@ -274,7 +287,7 @@ class _Training:
                 "fingerprint": self.fingerprint,
                 "machine": resume.machine(self.here, self.precision),
             }
-            weights = self.model.state_dict() | {
+            weights = checkpoint.unshared(self.model.state_dict()) | {
                 f"adapt.{i}.{name}": tensor
                 for i, adaptation in enumerate(self.task.adapt)
                 for name, tensor in adaptation.state().items()
@@ -304,7 +317,7 @@ class _Training:
             prefix = f"adapt.{i}."
             names = [name for name in weights if name.startswith(prefix)]
             adaptation.load_state({name.removeprefix(prefix): weights.pop(name) for name in names})
-        self.model.load_state_dict(weights)
+        checkpoint.load_unshared(self.model, weights)
         self.optimiser.load_state_dict(optimiser)
         if self.scaler.is_enabled() and saved["scaler"]:  # empty when the run began in another precision
             self.scaler.load_state_dict(saved["scaler"])
@@ -313,9 +326,10 @@ class _Training:
 
     def _introduce(self, log: TrainingLog, first: int) -> None:
         """Say what is about to happen, with the figures that were derived."""
-        seconds, batches = self.mixture.seconds, self.plan.epoch(0)
+        costs, batches, unit = self.plan.costs, self.plan.epoch(0), self.model.frontend.unit
         parameters = sum(p.numel() for p in self.model.parameters())
-        as_heard = self.plan.costs_of(0, np.arange(len(seconds)))
+        total = f"{costs.sum() / 3600:.2f} h" if unit == "s" else f"{costs.sum():.0f} {unit}"
+        as_heard = self.plan.costs_of(0, np.arange(len(costs)))
         for name, value in self.fingerprint["task"].items():
             log.say(f"{name} = {value!r}")
         for line in (*self.left_out, *self.machine_changes):
@@ -326,9 +340,9 @@ class _Training:
             todo = f"going on from step {first} of {self.steps}" if first else f"training {self.steps} steps"
         log.say(
             f"{self.task.model}: {parameters / 1e6:.1f} M parameters,"
-            f" vocabulary of {len(self.model.frontend.vocabulary.ids)}\n"
-            f"train: {len(seconds)} examples, {seconds.sum() / 3600:.2f} h; an epoch has {len(batches)} batches,"
-            f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, as_heard):.1f} % real samples\n"
+            f" vocabulary of {self.model.frontend.vocabulary_size}\n"
+            f"train: {len(costs)} examples, {total}; an epoch has {len(batches)} batches,"
+            f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, as_heard):.1f} % of it no padding\n"
             f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"
             f"{todo}"
         )

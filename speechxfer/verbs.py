@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from speechxfer.score import Score
     from speechxfer.scoring.diagnosis import Diagnosis
     from speechxfer.scoring.equivalence import Equivalences
+    from speechxfer.scoring.glossary import Glossary
     from speechxfer.scoring.items import Items
 
 SETS = ("test", "retain")
@@ -32,17 +33,21 @@ STAGES = ("before", "after")
 def check(task: Task) -> None:
     """Raise, before hours of training, what predicting, scoring and judging would raise after them."""
     from speechxfer import gate
-    from speechxfer.data import read_speech
+    from speechxfer.data import read_examples
+    from speechxfer.manifest import expect_files
+    from speechxfer.models import family_of, resolve
     from speechxfer.scoring import metrics
 
-    if not task.metrics:
-        raise ConfigError(f"metrics is empty; expected some of {', '.join(metrics.METRICS)}")
     for name in task.metrics:
         metrics.find(name, ())
     equivalences(task)
+    if "glossary" in task.metrics and not glossary(task):
+        raise ConfigError("metric glossary without a file of terms; expected --glossary FILE or Task(glossary=...)")
     gate.judge({}, task.require)
+    expect_files(task.manifest(name) for name in sets(task))
+    given = family_of(resolve(task.model)).given
     for name in sets(task):
-        read_speech(task.manifest(name))
+        read_examples(task.manifest(name), given, "text")
 
 
 def train_run(task: Task, run: Path) -> None:
@@ -54,22 +59,22 @@ def train_run(task: Task, run: Path) -> None:
     if not states(run):
         warn(task)
     result = train(task, run)
-    best = f"best dev {task.run.best_by} {result.best:.4f} at step {result.best_step}: {run / 'best'}"
-    print(f"{result.reason} at step {result.steps}; {best}")
+    best = f"; best on dev at step {result.best_step} ({result.best:.4f}): {run / 'best'}" if result.best_step else ""
+    print(f"{result.reason} at step {result.steps}{best}")
     if result.reason == "terminated":
         raise SystemExit(143)  # 128 + SIGTERM, as shells and schedulers write it
 
 
 def predict_run(task: Task, run: Path) -> None:
-    """Transcribe test and retain with the checkpoint before and after."""
-    from speechxfer.models import can_transcribe, resolve
+    """Transcribe or translate test and retain with the checkpoint before and after."""
+    from speechxfer.models import can_predict, resolve
     from speechxfer.predict import predict
 
     best = run / "best"
     if not best.is_dir():
         raise CheckpointError(f"{best}: no such folder; train first, with the same --out")
     before = resolve(task.model)
-    has_before = can_transcribe(before)
+    has_before = can_predict(before)
     if not has_before:
         print(f"{task.model}: self-supervised, it cannot transcribe yet; there is no before")
     for stage, checkpoint in (("before", before), ("after", best)):
@@ -77,7 +82,9 @@ def predict_run(task: Task, run: Path) -> None:
             for name in sets(task):
                 out = run / stage / f"{name}.predictions.jsonl"
                 print(f"{stage}: {name} -> {out}")
-                predict(checkpoint, task.manifest(name), out, data=task.data, run=in_float32(task.run))
+                predict(
+                    checkpoint, task.manifest(name), out, data=task.data, decode=task.decode, run=in_float32(task.run)
+                )
 
 
 def in_float32(run: Run) -> Run:
@@ -87,6 +94,10 @@ def in_float32(run: Run) -> Run:
 
 def score_run(task: Task, run: Path) -> None:
     """Score what `predict_run` wrote, and print before against after."""
+    from speechxfer.models import complete
+
+    if (run / "best" / "config.json").is_file():  # what the task leaves to its model
+        task = complete(task, run / "best")
     found = False
     for stage, name in stages_and_sets(task):
         predictions = run / stage / f"{name}.predictions.jsonl"
@@ -104,13 +115,14 @@ def score_file(
     """Score predictions as the task says; `out` is where scores.json goes, with items and diagnosis beside it."""
     from speechxfer.prediction import iterate
     from speechxfer.score import summarise, write_scores
-    from speechxfer.scoring.diagnosis import diagnose, diagnosis_path, write_diagnosis
+    from speechxfer.scoring.diagnosis import diagnose, diagnose_translation, diagnosis_path, write_diagnosis
     from speechxfer.scoring.edits import count
     from speechxfer.scoring.items import extract, items_path, write_items
+    from speechxfer.scoring.survival import Numerals
     from speechxfer.text import normalise
 
-    equal = equivalences(task)
-    items = extract(predictions, task.metrics, task.scored_by(), equal)
+    equal, terms = equivalences(task), glossary(task)
+    items = extract(predictions, measured_by(task, predictions), task.scored_by(), equal, terms)
     scores = summarise(items)
 
     def as_scored(text: str) -> str:
@@ -123,6 +135,10 @@ def score_file(
             yield row.id, min(refs, key=lambda ref: count("wer", ref, hyp).rate) if refs[1:] else refs[0], hyp
 
     diagnosis = diagnose(pairs())
+    if any("sources" in column.metric.reads for column in items.columns.values()):
+        numerals = Numerals(task.scored_by(), equal) if equal else None
+        found = diagnose_translation(iterate(predictions), numerals, terms)
+        diagnosis = dataclasses.replace(diagnosis, translation=found)
     if out:
         write_items(items_path(out), items)
         write_diagnosis(diagnosis_path(out), diagnosis)
@@ -130,11 +146,29 @@ def score_file(
     return scores, diagnosis
 
 
+def measured_by(task: Task, predictions: str | Path | Iterable["Prediction"]) -> tuple[str, ...]:
+    """The task's metrics; where it names none, those of translation for what has a source, else those of speech."""
+    from speechxfer.models import CTC, MARIAN
+    from speechxfer.prediction import iterate
+
+    if task.metrics:
+        return task.metrics
+    first = next(iter(iterate(predictions)), None) if isinstance(predictions, (str, Path)) else None
+    return (MARIAN if first and first.source is not None else CTC).metrics
+
+
 def equivalences(task: Task) -> "Equivalences | None":
     """The task's list of spellings that count as the same. Raises ConfigError with all that is wrong with it."""
     from speechxfer.scoring.equivalence import read_equivalences
 
     return read_equivalences(task.equivalences, task.scored_by()) if task.equivalences else None
+
+
+def glossary(task: Task) -> "Glossary | None":
+    """The task's terms and their translations. Raises ConfigError with all that is wrong with them."""
+    from speechxfer.scoring.glossary import read_glossary
+
+    return read_glossary(task.glossary) if task.glossary else None
 
 
 def gate_run(task: Task, run: Path) -> int:

@@ -1,5 +1,7 @@
-"""A toy language that a tiny model can learn in seconds: every letter is a tone."""
+"""Toys that tiny models learn in seconds: a language of which every letter is a tone, and a pair of languages."""
 
+import contextlib
+import io
 import json
 import os
 
@@ -13,6 +15,17 @@ import soundfile
 
 RATE = 16_000
 TONES = {"a": 300, "b": 700, "c": 1200, "d": 1900, " ": 0}
+# word -> its translation; a sentence of them is translated word by word, the last word first
+LEXICON = {
+    "ab": "पानी",
+    "ba": "घर",
+    "cad": "हाथी",
+    "dac": "क\u093cलम",  # with a nukta of its own, as NFC has it
+    "bcd": "विद्या",
+    "dd": "मैं",
+    "abc": "जल्दी",
+    "cb": "है",
+}
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -80,6 +93,40 @@ def write_tiny(folder: Path, letters: str = "abcd", **changes) -> Path:
     return folder
 
 
+def translated(source: str) -> str:
+    """What the toy pair's target language says for it."""
+    first, *others = (LEXICON[word] for word in reversed(source.split()))
+    return " ".join([first, *reversed(others)])
+
+
+def toy_sources(count: int, seed: int) -> list[str]:
+    """Sentences of one to five words, all different."""
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(list(LEXICON), rng.integers(1, 6), replace=False)) for _ in range(count)]
+
+
+def write_toy_pairs(folder: Path, name: str, count: int, seed: int) -> Path:
+    """A manifest of `count` sentences of the toy pair."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / f"{name}.jsonl"
+    rows = [
+        {"id": f"{name}-{i:03d}", "source": source, "text": translated(source), "lang": "hi"}
+        for i, source in enumerate(toy_sources(count, seed))
+    ]
+    manifest.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return manifest
+
+
+def write_tiny_marian(folder: Path, joint: bool = True, **size) -> Path:
+    """A random Marian checkpoint of some 200,000 parameters that has the pieces of the toy pair."""
+    from speechxfer.models.marian_random import Size, write_random
+
+    settings = dict(pieces=150, d_model=64, encoder_layers=2, decoder_layers=2, ffn=128, heads=2, positions=40)
+    sources = toy_sources(200, seed=0)
+    targets = [translated(source) for source in sources]
+    return write_random(folder, sources, targets, size=Size(joint=joint, **settings | size))
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Path:
     """A folder with train, dev and old (another source) manifests of the toy language, and a checkpoint `tiny`."""
@@ -89,6 +136,32 @@ def toy(tmp_path_factory) -> Path:
     write_toy(folder, "old", 30, seed=3)
     write_tiny(folder / "tiny")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_pair(tmp_path_factory) -> Path:
+    """A folder with train, dev, test and old manifests of the toy pair, and checkpoints `joint` and `separate`."""
+    folder = tmp_path_factory.mktemp("pair")
+    for seed, (name, count) in enumerate((("train", 800), ("dev", 24), ("test", 40), ("old", 60))):
+        write_toy_pairs(folder, name, count, seed + 1)
+    for form in ("joint", "separate"):
+        write_tiny_marian(folder / form, joint=form == "joint")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pair_run(toy_pair, tmp_path_factory) -> tuple[Path, int, str]:
+    """A run folder in which the toy pair was learnt by one command; its exit code, and what it printed."""
+    from speechxfer.cli import main
+
+    out = tmp_path_factory.mktemp("pair-run") / "run"
+    settings = {"data.batch_tokens": 600, "data.workers": 0, "config.dropout": 0.0, "optim.lr": 3e-3, "run.steps": 260}
+    settings |= {"run.eval_every": 130, "run.log_every": 20, "run.precision": "fp32", "run.device": "cpu"}
+    command = ["run", "--model", str(toy_pair / "separate"), "--out", str(out), "--require", "chrf++ > 90"]
+    command += [word for name in ("train", "dev", "test") for word in (f"--{name}", str(toy_pair / f"{name}.jsonl"))]
+    with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit) as end:
+        main(argv=[*command, *(f"--set={name}={value}" for name, value in settings.items())])
+    return out, end.value.code, said.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from speechxfer import cli
 from speechxfer.adapt.freeze import Freeze
-from speechxfer.cli import main, parser, resolved
+from speechxfer.cli import acts, main, parser, resolved
+from speechxfer.demo import CHECKPOINT
 from speechxfer.errors import ConfigError
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.score import summarise, write_scores
@@ -111,7 +111,7 @@ def test_a_mistake_is_one_line_without_traceback_and_exits_2(tmp_path, scored, c
         ("predict", "--manifest", "m", "--out", "x"): "predict takes --checkpoint and --manifest together",
         ("predict", "--out", "x"): "no model; expected a checkpoint folder or hub name: --model M",
         ("predict", "--checkpoint", "m", "--manifest", tmp_path / "no.jsonl", "--out", "x"): "no.jsonl: no such file",
-        ("predict", "--checkpoint", "m", "--manifest", tmp_path / "here.jsonl", "--out", "x"): "a.wav",
+        ("predict", "--checkpoint", CHECKPOINT, "--manifest", tmp_path / "here.jsonl", "--out", "x"): "a.wav",
         ("score", tmp_path / "no.jsonl"): "no.jsonl: no such file; write it with `speechxfer predict`",
         ("score",): "score takes a predictions file, --ref and --hyp, or --out RUN",
         ("score", "--ref", predictions): "score takes --ref and --hyp together",
@@ -252,7 +252,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def broken(*_):
         return 1 // 0
 
-    monkeypatch.setattr(cli, "_show", broken)
+    monkeypatch.setattr(acts, "show", broken)
     with pytest.raises(ZeroDivisionError):
         main(argv=["show"])
 
@@ -261,7 +261,7 @@ def test_interrupted_by_hand(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_show", interrupted)
+    monkeypatch.setattr(acts, "show", interrupted)
     assert exit_code("show") == 130
     assert capsys.readouterr().err == "speechxfer: interrupted; what was saved is kept\n"
 

@@ -39,6 +39,7 @@ from speechxfer.models.base import Batch
 from speechxfer.models.ctc import Ctc, align
 from speechxfer.models.ctc_frontend import CtcFrontend
 from speechxfer.models.vocabulary import Vocabulary
+from speechxfer.task import Decode
 
 CONFIGS = {"wav2vec2": Wav2Vec2Config, "hubert": HubertConfig, "wavlm": WavLMConfig}
 WITH_HEAD = {"wav2vec2": Wav2Vec2ForCTC, "hubert": HubertForCTC, "wavlm": WavLMForCTC}
@@ -135,7 +136,7 @@ def test_batches_are_those_of_the_feature_extractor(model, tiny):
     theirs = extractor(recordings, sampling_rate=RATE, padding=True, return_tensors="pt")
     torch.testing.assert_close(ours.inputs["input_values"], theirs["input_values"], atol=1e-5, rtol=0)
     assert torch.equal(ours.inputs["attention_mask"], theirs["attention_mask"].long())
-    assert ours.seconds == pytest.approx(sum(map(len, recordings)) / RATE)
+    assert ours.size == pytest.approx(sum(map(len, recordings)) / RATE)
 
 
 def test_a_checkpoint_that_does_not_standardise(tmp_path):
@@ -230,13 +231,13 @@ def test_a_padded_batch_says_the_same_as_each_utterance_alone(tmp_path, kind):
     model = outspoken(load_checkpoint(write_kind(tmp_path, kind)))
     assert type(model.net) is kind
     batch = make_batch(model.frontend)
-    together, transcripts = model(batch).logits, model.generate(batch)
+    together, transcripts = model(batch).logits, model.generate(batch, Decode())
     rng = np.random.default_rng(0)
     for row, text in enumerate(RAGGED):
         alone = model.frontend.collate([model.frontend.features(Example(id="x"), tones(text, rng))])
         frames = int(alone.inputs["lengths"][0])
         torch.testing.assert_close(model(alone).logits[0, :frames], together[row, :frames], atol=1e-4, rtol=0)
-        (transcript,) = model.generate(alone)
+        (transcript,) = model.generate(alone, Decode())
         assert transcript.text == transcripts[row].text
         assert transcript.words == transcripts[row].words
         assert transcript.confidence == pytest.approx(transcripts[row].confidence, abs=1e-4)
@@ -449,7 +450,7 @@ def test_plain_transformers_loads_what_we_save_and_hears_the_same(tmp_path, kind
     model.save(tmp_path / "saved")  # a second time over the first
     samples = tones("abcd dcba", np.random.default_rng(0))
     batch = model.frontend.collate([model.frontend.features(Example(id="x"), samples)])
-    (transcript,) = model.generate(batch)
+    (transcript,) = model.generate(batch, Decode())
     assert len(transcript.text) > 3
 
     net = AutoModelForCTC.from_pretrained(tmp_path / "saved")
@@ -535,40 +536,44 @@ def manifest(folder: Path, *lines: tuple[str, float]) -> Manifest:
     return read_manifest(file)
 
 
+def problems(model, manifest: Manifest) -> list[str]:
+    return model.frontend.problems(manifest, model.frontend.lengths(manifest))
+
+
 def test_a_sound_manifest_has_no_problems(model, tmp_path):
-    assert model.frontend.problems(manifest(tmp_path, ("Ab, c!", 1.0), ("DAD", 0.5))) == []
+    assert problems(model, manifest(tmp_path, ("Ab, c!", 1.0), ("DAD", 0.5))) == []
 
 
 def test_labels_longer_than_the_frames(model, tmp_path):
     enough = model.frontend.samples(4) / RATE  # four frames
     lines = (("abcd", enough), ("abcda", enough), ("abba", enough), ("aaab", enough + 0.02))
-    problems = model.frontend.problems(manifest(tmp_path, *lines))
-    assert [p.split(": ")[0] for p in problems] == [f"{tmp_path}/m.jsonl:{line}" for line in (2, 3, 4)]
-    assert "5 labels need 5 frames" in problems[0]
-    assert "4 labels need 5 frames (with a blank between equal neighbours) but 0.08 s give only 4" in problems[1]
-    assert "4 labels need 6 frames" in problems[2] and "0.10 s give only 5" in problems[2]
+    found = problems(model, manifest(tmp_path, *lines))
+    assert [p.split(": ")[0] for p in found] == [f"{tmp_path}/m.jsonl:{line}" for line in (2, 3, 4)]
+    assert "5 labels need 5 frames" in found[0]
+    assert "4 labels need 5 frames (with a blank between equal neighbours) but 0.08 s give only 4" in found[1]
+    assert "4 labels need 6 frames" in found[2] and "0.10 s give only 5" in found[2]
 
 
 @pytest.mark.parametrize("text", ["abcd", "abba", "aa b", "a"])
 def test_what_is_called_alignable_has_a_loss_and_what_is_not_has_none(model, tmp_path, text):
     for frames in range(1, 8):
         samples = model.frontend.samples(frames)
-        problems = model.frontend.problems(manifest(tmp_path, (text, samples / RATE)))
+        found = problems(model, manifest(tmp_path, (text, samples / RATE)))
         item = model.frontend.features(Example(id="x", text=text), noise(samples))
-        assert (float(model(model.frontend.collate([item])).loss_sum.detach()) == 0) == bool(problems)
+        assert (float(model(model.frontend.collate([item])).loss_sum.detach()) == 0) == bool(found)
 
 
 def test_characters_outside_the_vocabulary_are_counted_and_placed(model, tmp_path):
     lines = (("abcd", 2.0), ("bass", 2.0), ("sad é", 2.0))
-    problems = model.frontend.problems(manifest(tmp_path, *lines))
-    assert len(problems) == 2
-    assert problems[0].startswith(f"{tmp_path}/m.jsonl:2: character 's' (U+0073) is not in the model's vocabulary")
-    assert "(3 times in " in problems[0] and "--set data.vocabulary=extend" in problems[0]
-    assert problems[1].startswith(f"{tmp_path}/m.jsonl:3: character 'é' (U+00E9)") and "(1 times in " in problems[1]
+    found = problems(model, manifest(tmp_path, *lines))
+    assert len(found) == 2
+    assert found[0].startswith(f"{tmp_path}/m.jsonl:2: character 's' (U+0073) is not in the model's vocabulary")
+    assert "(3 times in " in found[0] and "--set data.vocabulary=extend" in found[0]
+    assert found[1].startswith(f"{tmp_path}/m.jsonl:3: character 'é' (U+00E9)") and "(1 times in " in found[1]
 
 
 def test_text_that_is_empty_after_normalisation(model, tmp_path):
-    (problem,) = model.frontend.problems(manifest(tmp_path, ("abc", 2.0), ("?!", 2.0)))
+    (problem,) = problems(model, manifest(tmp_path, ("abc", 2.0), ("?!", 2.0)))
     assert problem == f"{tmp_path}/m.jsonl:2: the text '?!' is empty after normaliser basic"
 
 
@@ -618,7 +623,7 @@ def test_a_transcript_of_blanks_is_empty(model):
 
 def test_a_recording_shorter_than_a_frame_has_no_confidence(model):
     batch = model.frontend.collate([model.frontend.features(Example(id="x"), noise(100))])
-    (transcript,) = model.generate(batch)
+    (transcript,) = model.generate(batch, Decode())
     assert (transcript.text, transcript.confidence, transcript.words) == ("", None, ())
 
 
@@ -673,6 +678,6 @@ def test_align_refuses_too_few_frames():
 def test_evaluate_is_forward_and_generate_in_one_pass(model):
     batch = make_batch(model.frontend)
     output, texts = model.evaluate(batch)
-    assert texts == [t.text for t in model.generate(batch)]
+    assert texts == [t.text for t in model.generate(batch, Decode())]
     torch.testing.assert_close(output.loss_sum, model(batch).loss_sum)
     assert not output.loss_sum.requires_grad

@@ -223,7 +223,8 @@ def test_a_field_that_no_row_has_is_one_problem(tmp_path):
     (found,) = problems(lines(tmp_path / "m.jsonl", {"audio": "a.wav"}, {"audio": "b.wav"}), require=["audio", "text"])
     assert found == (
         "m.jsonl:1: no text here nor in any row; "
-        "expected text or sentence or transcript or transcription or normalized_text or target"
+        "expected text or sentence or transcript or transcription or normalized_text or target or target_text"
+        " or tgt or tgt_text or trg or translation"
     )
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.scoring.edits import count
-from speechxfer.scoring.metrics import METRICS, column, find
+from speechxfer.scoring.glossary import Form, Glossary, Term
+from speechxfer.scoring.metrics import METRICS, column, find, terms
 
 ERROR_RATES = {"wer": jiwer.wer, "cer": jiwer.cer, "mer": jiwer.mer, "wil": jiwer.wil}
 
@@ -98,12 +99,21 @@ def test_nothing_to_score_gives_no_rows():
 def test_every_metric_says_what_it_is():
     for name in METRICS:
         metric = find(name, ["some text"])
-        statistics = metric.statistics([["a line of text"], ["one more of it"]], ["a line of text", "more"])
+        texts = {
+            "references": [["a line of 3 texts"], ["one more of 2"]],
+            "hypotheses": ["a line of 3 texts", "more"],
+            "sources": ["line 3", "one 2"],
+        }
+        if name == "glossary":
+            line, one = Form(("line",), prefix=False), Form(("one",), prefix=False)
+            metric = terms(Glossary("words", (Term("line", line, (line,)), Term("one", one, (one,)))))
+        statistics = metric.statistics(*(texts[one] for one in metric.reads))
         assert metric.name == name and statistics.dtype == np.float64
         assert statistics.shape == (2, len(metric.columns)) == (2, len(set(metric.columns)))
         perfect, worse = metric.value(statistics)
         assert (perfect > worse) == metric.higher_is_better
-        assert metric.verbatim == (metric.library == "sacrebleu") == (metric.unit == "points")
+        assert metric.verbatim == (metric.library == "sacrebleu" or "sources" in metric.reads)
+        assert (metric.unit == "points") == (metric.library == "sacrebleu")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +137,7 @@ def test_an_unknown_name_gets_one_clear_line(name, message):
 
 
 def test_columns_of_scores_that_there_are_may_have_been_meant():
-    for name, message in (("commet", "did you mean 'comet'"), ("xyz", "ter, comet")):
+    for name, message in (("commet", "did you mean 'comet'"), ("xyz", "glossary, comet")):
         with pytest.raises(ConfigError, match=message):
             find(name, [], ["comet"])
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from speechxfer.errors import ConfigError
 from speechxfer.plan import Plan, cut, draw, occupancy, plan_epoch
+from speechxfer.task import Data
 
 BUDGET = 10.0
 lengths = st.lists(st.floats(0.05, BUDGET), min_size=1, max_size=60).map(np.array)
@@ -239,3 +240,81 @@ def test_an_epoch_is_whole_whatever_the_step_holds(batches_per_step):
         batches = [b for step in steps for b in plan.step(step)]
         assert sorted(np.concatenate(batches)) == sorted(plan.indices(epoch))
         assert all(len(plan.step(step)) == batches_per_step for step in steps[:-1])
+
+
+# --- pairs: two lengths, each padded by itself ------------------------------------------------------------------------
+
+pairs = st.lists(st.tuples(st.floats(0.05, BUDGET / 2), st.floats(0.05, BUDGET / 2)), min_size=1, max_size=60).map(
+    np.array
+)
+TOKENS = Data().batch_tokens
+
+
+def sentence_pairs(count: int, seed: int, correlation: float = 0.9) -> np.ndarray:
+    """(count, 2) tokens of source and target as mixed corpora have them: about 24, spread as talk and medicine are."""
+    rng = np.random.default_rng(seed)
+    both = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], count)
+    return np.exp(np.log([20, 22]) + 0.5 * both).round().clip(2, 250)
+
+
+def padded(batches: list[np.ndarray], costs: np.ndarray) -> float:
+    return sum(float(costs[b].max(axis=0).sum()) * len(b) for b in batches)
+
+
+@given(pairs, seeds, epochs)
+def test_every_pair_once_and_both_its_sides_within_the_budget(costs, seed, epoch):
+    batches = plan_epoch(costs, BUDGET, seed, epoch)
+    assert sorted(np.concatenate(batches)) == list(range(len(costs)))
+    assert padded(batches, costs) == pytest.approx(sum((max(costs[b, 0]) + max(costs[b, 1])) * len(b) for b in batches))
+    assert all((costs[b, 0].max() + costs[b, 1].max()) * len(b) <= BUDGET * (1 + 1e-12) for b in batches)
+    np.random.seed(0)  # another global state
+    assert same(batches, plan_epoch(costs.copy(), BUDGET, seed, epoch))
+
+
+@given(pairs, seeds)
+def test_the_occupancy_of_pairs_counts_both_sides(costs, seed):
+    batches = plan_epoch(costs, BUDGET, seed, 0)
+    assert occupancy(batches, costs) == pytest.approx(costs.sum() / padded(batches, costs))
+
+
+@given(lengths, seeds)
+def test_one_column_is_as_none(costs, seed):
+    assert same(plan_epoch(costs, BUDGET, seed, 0), plan_epoch(costs[:, None], BUDGET, seed, 0))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("correlation", [0.95, 0.9])
+def test_little_padding_on_both_sides_of_mixed_sentences(seed, correlation):
+    costs = sentence_pairs(20_000, seed, correlation)
+    batches = plan_epoch(costs, TOKENS, seed, 0)
+    assert all(costs[b].max(axis=0).sum() * len(b) <= TOKENS for b in batches)
+    found = occupancy(batches, costs)
+    at_random = np.array_split(np.random.default_rng(seed).permutation(len(costs)), len(costs) / 16)
+    ratio = padded(at_random, costs) / padded(batches, costs)
+    print(f"correlation {correlation}: {100 * found:.1f} % real, {ratio:.2f} times fewer than random batches of 16")
+    assert found >= 0.93 and ratio >= 1.6
+
+
+def test_sorting_by_the_source_alone_pads_more():
+    """What the order of both lengths is for."""
+    costs = sentence_pairs(20_000, 0)
+    by_source = cut(np.argsort(costs[:, 0], kind="stable"), costs, TOKENS)
+    assert occupancy(by_source, costs) < 0.9 * occupancy(plan_epoch(costs, TOKENS, 0, 0), costs)
+
+
+def test_pairs_change_their_company_from_epoch_to_epoch():
+    costs = sentence_pairs(5_000, 0)
+    first, second = ({frozenset(b.tolist()) for b in plan_epoch(costs, TOKENS, 0, epoch)} for epoch in (0, 1))
+    assert len(first & second) < len(first) / 2
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan])
+def test_a_pair_without_one_of_its_sides_is_named(bad):
+    with pytest.raises(ConfigError, match=r"1 examples have no length; the first is example 1 "):
+        plan_epoch(np.array([[1.0, 2.0], [2.0, bad]]), BUDGET, 0, 0)
+
+
+def test_a_pair_over_the_budget_is_named_with_the_sum_of_its_sides():
+    costs = np.array([[5.0, 5.0], [6.0, 4.5], [9.0, 9.0]])
+    with pytest.raises(ConfigError, match=r"^2 examples .* of 10; .* example 2 \(from 0\) with 18\.0\..*batch_tokens"):
+        plan_epoch(costs, BUDGET, 0, 0)

@@ -30,7 +30,9 @@ from speechxfer.task import Data
 
 generate, pause = Ctc.generate, float(sys.argv[4])
 told = open(sys.argv[3] + ".asked-" + os.environ.get("RANK", "0"), "w")
-Ctc.generate = lambda self, batch: (time.sleep(pause), print(*batch.ids, file=told), generate(self, batch))[-1]
+Ctc.generate = lambda self, batch, decode: (
+    time.sleep(pause), print(*batch.ids, file=told), generate(self, batch, decode)
+)[-1]
 predict(*sys.argv[1:4], data=Data(batch_seconds=4.0, workers=0))
 """
 
@@ -59,7 +61,7 @@ def whole(folder) -> bytes:
 def asked(monkeypatch) -> list[str]:
     """The ids that the model was asked for, as they come."""
     ids, generate = [], Ctc.generate
-    monkeypatch.setattr(Ctc, "generate", lambda self, batch: ids.extend(batch.ids) or generate(self, batch))
+    monkeypatch.setattr(Ctc, "generate", lambda self, *given: ids.extend(given[0].ids) or generate(self, *given))
     return ids
 
 
@@ -71,11 +73,11 @@ def stop_after(monkeypatch, batches: int) -> None:
     """Let the model do so many batches, then interrupt."""
     done, generate = [], Ctc.generate
 
-    def stopping(self, batch):
+    def stopping(self, batch, decode):
         if len(done) == batches:
             raise KeyboardInterrupt
         done.append(batch)
-        return generate(self, batch)
+        return generate(self, batch, decode)
 
     monkeypatch.setattr(Ctc, "generate", stopping)
 

@@ -26,6 +26,8 @@ rows = st.builds(
     words=st.lists(st.tuples(texts, seconds, seconds), max_size=3).map(tuple),
     alternatives=st.lists(texts, max_size=2).map(tuple),
     scores=st.dictionaries(texts, st.floats(-1e3, 1e3), max_size=2),
+    source=st.none() | texts,
+    n_best=st.lists(st.tuples(texts, st.floats(-1e3, 0)), max_size=3).map(tuple),
 )
 
 
@@ -79,6 +81,9 @@ def test_a_file_from_elsewhere_may_have_a_byte_order_mark_blank_lines_and_other_
         (b'{"id": "1", "ref": "a", "hyp": "b", "alternatives": [null]}', "alternatives is [None]"),
         (b'{"id": "1", "ref": "a", "hyp": "b", "scores": {"comet": "0.8"}}', "scores is {'comet': '0.8'}"),
         (b'{"id": "1", "ref": "a", "hyp": "b", "scores": [0.8]}', "scores is [0.8]; expected names and finite"),
+        (b'{"id": "1", "ref": "a", "hyp": "b", "source": ["c"]}', "source is ['c']; expected a string"),
+        (b'{"id": "1", "ref": "a", "hyp": "b", "n_best": ["c"]}', "n_best is ['c']; expected a list of [text, score]"),
+        (b'{"id": "1", "ref": "a", "hyp": "b", "n_best": [["c", "-1"]]}', "expected a list of [text, score]"),
         (b'{"id": "1", "ref": "\\ud83d", "hyp": "b"}', "expected no half of a surrogate pair"),
         (b'{"id": "0", "ref": "a", "hyp": "b"}', "id '0' is that of line 1; ids must be unique"),
     ],
@@ -193,8 +198,17 @@ EXPECTED = [
         1.5,
         0.9,
         scores={"comet": 0.83},
+        source="x",
     ),
-    Prediction("u2", "", "你好 🙂", {"speaker": "008", "topic": "sport", "level": "A2"}, 2.0, scores={"comet": -0.01}),
+    Prediction(
+        "u2",
+        "",
+        "你好 🙂",
+        {"speaker": "008", "topic": "sport", "level": "A2"},
+        2.0,
+        scores={"comet": -0.01},
+        source="y",
+    ),
 ]
 
 
@@ -212,9 +226,9 @@ def test_a_table_of_another_tool_is_understood_in_every_format(tmp_path, capfd):
         assert list(iterate(str(tmp_path / name))) == EXPECTED
         said = capfd.readouterr().err.splitlines()  # once
         assert said == [
-            f"{tmp_path / name}: reads Reference as ref, pred_text as hyp, utt_id as id, duration as seconds, comet as "
-            "a score, speaker_id as the group speaker, accents as the group accent, topic as the group topic, level as "
-            "the group level; ignores src"
+            f"{tmp_path / name}: reads Reference as ref, pred_text as hyp, utt_id as id, duration as seconds, src as "
+            "source, comet as a score, speaker_id as the group speaker, accents as the group accent, topic as the "
+            "group topic, level as the group level"
         ]
 
 
@@ -239,6 +253,19 @@ def test_several_columns_of_references_are_alternatives_and_an_empty_cell_is_non
     ]
     path.write_text("hyp,text,reference_2\nh,a,b\n")
     assert [(row.ref, row.alternatives) for row in iterate(path)] == [("a", ("b",))]
+
+
+def test_the_sentence_that_was_translated_and_the_beam_come_along(tmp_path):
+    expected = Prediction("1", "a", "b", source="c d")
+    for header in ("id,ref,hyp,source,n_best", "segment_id,reference,translation,src,n_best"):
+        (tmp_path / "a.csv").write_text(f"{header}\n1,a,b,c d,x\n")
+        assert list(iterate(tmp_path / "a.csv")) == [expected], header
+    row = {"id": "1", "target": "a", "mt": "b", "src": "c d", "n_best": [["b", -0.5], ["x", -2]]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    assert list(iterate(tmp_path / "a.jsonl")) == [dataclasses.replace(expected, n_best=(("b", -0.5), ("x", -2.0)))]
+    (tmp_path / "a.jsonl").write_text(json.dumps(row | {"src": 5}))
+    with pytest.raises(ScoreError, match="a.jsonl:1: src is 5; expected a string"):
+        list(iterate(tmp_path / "a.jsonl"))
 
 
 def test_of_two_columns_for_the_same_thing_the_better_name_wins_and_the_other_is_no_group(tmp_path):

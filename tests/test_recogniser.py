@@ -13,7 +13,7 @@ from conftest import RATE, tones, write_tiny
 import speechxfer
 from speechxfer.errors import AudioError, CheckpointError, ConfigError
 from speechxfer.models import load_checkpoint
-from speechxfer.models.base import Transcript
+from speechxfer.models.base import Hypothesis
 from speechxfer.prediction import Prediction
 from speechxfer.recogniser import Recogniser
 from speechxfer.task import Data, Optim, Run, Task
@@ -59,7 +59,7 @@ def files(recordings, tmp_path_factory) -> list[Path]:
     return [folder / f"{i}.wav" for i in range(len(recordings))]
 
 
-def assert_alike(found: Transcript, expected: Transcript) -> None:
+def assert_alike(found: Hypothesis, expected: Hypothesis) -> None:
     assert found.text == expected.text
     assert found.words == expected.words
     assert found.confidence == pytest.approx(expected.confidence, abs=1e-4)
@@ -71,7 +71,7 @@ def assert_alike(found: Transcript, expected: Transcript) -> None:
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_path(recogniser, files, kind):
     transcript = recogniser.transcribe(kind(files[0]))
-    assert isinstance(transcript, Transcript)
+    assert isinstance(transcript, Hypothesis)
     assert transcript.text == SENTENCES[0]
     assert 0.5 < transcript.confidence <= 1
 

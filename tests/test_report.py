@@ -398,7 +398,7 @@ def test_time_and_throughput_follow_from_the_log(finished):
     found = dict(facts(read_runs([finished])[0]))
     assert found["steps done"] == "100"  # no number of steps was planned
     assert found["training time, without evaluation"] == "20 s" and found["audio seen"] == "8 min"
-    assert found["throughput"] == "25 s of audio a second" and found["best dev wer"] == "at step 90"
+    assert found["throughput"] == "25 s of audio a second" and found["best dev score"] == "at step 90"
 
 
 numbers = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)

@@ -22,11 +22,11 @@ import speechxfer
 from speechxfer import checkpoint
 from speechxfer.adapt import Adaptation
 from speechxfer.adapt.freeze import Freeze
-from speechxfer.data import Share, load_samples
+from speechxfer.data import Share
 from speechxfer.errors import AudioError, ConfigError, ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
 from speechxfer.manifest import read_manifest
-from speechxfer.models import load_checkpoint
+from speechxfer.models import complete, load_checkpoint
 from speechxfer.models.ctc_frontend import CtcFrontend
 from speechxfer.optim import SCHEDULES, depths, learning_rate, make_optimiser, set_learning_rates
 from speechxfer.parallel import Ranks
@@ -134,7 +134,7 @@ def test_the_resolved_task_is_written_down(trained):
 
 def test_dev_is_scored_as_jiwer_does(toy):
     """Whatever the batches: the score adds over them. The model is a random one, that writes gibberish."""
-    task = toy_task(toy)
+    task = complete(toy_task(toy), Path(toy_task(toy).model))
     model, dev = load_checkpoint(task.model), read_manifest(task.dev)
     small, large = (
         Dev(dev, model.frontend, dataclasses.replace(task, data=Data(batch_seconds=budget, workers=0)), Ranks())
@@ -142,12 +142,12 @@ def test_dev_is_scored_as_jiwer_does(toy):
     )
     one, other = (d.score(model, Precision("fp32", "")) for d in (small, large))
     assert model.training, "the model is left as the loop needs it"
-    assert (one.wer, one.cer, one.empty) == (other.wer, other.cer, other.empty)
-    assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    assert one.empty == other.empty and one.figures == pytest.approx(other.figures, rel=1e-4)
     refs = [e.text for e in dev]
     hyps = [t.text for t in speechxfer.load(task.model).transcribe([e.audio for e in dev])]
-    assert one.wer == pytest.approx(jiwer.wer(refs, hyps)) and one.cer == pytest.approx(jiwer.cer(refs, hyps))
-    assert one.cer not in (0.0, 1.0) and one.empty == sum(not hyp for hyp in hyps) / len(hyps)
+    assert one.figures["wer"] == pytest.approx(jiwer.wer(refs, hyps))
+    assert one.figures["cer"] == pytest.approx(jiwer.cer(refs, hyps)) and one.figures["cer"] not in (0.0, 1.0)
+    assert one.empty == sum(not hyp for hyp in hyps) / len(hyps)
 
 
 # --- sums with counts -------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def gradients(task: Task, out: Path, batches: list[list[int]], monkeypatch) -> d
         return 1.0
 
     monkeypatch.setattr(_Training, "_update", keep)
-    items = [[frontend.features(e, load_samples(e, frontend.rate)) for e in (manifest[i] for i in b)] for b in batches]
+    items = [[frontend.load(manifest[i]) for i in batch] for batch in batches]
     share = Share(0, tuple(range(len(batches))), tuple(frontend.collate(i) for i in items), weight=1.0)
     figures = training._step(share, TrainingLog(out, Ranks(1), 0, 1))
     return found | {"loss": torch.tensor(figures["loss"] / figures["tokens"])}
@@ -313,10 +313,11 @@ def test_a_gradient_without_a_bad_loss_is_skipped_too(toy, tmp_path, capsys):
 def test_collapse_advice_names_the_likely_cause(toy):
     task = toy_task(toy)
     early, late, before = (
-        collapse_advice(task, done, 100, ever_spoke) for done, ever_spoke in ((5, False), (60, False), (60, True))
+        collapse_advice(task, "all blank", done, 100, ever_spoke)
+        for done, ever_spoke in ((5, False), (60, False), (60, True))
     )
-    assert "step 5: every dev transcript is empty" in early and "usual for a new CTC head" in early
-    assert "never left the blank" in late and "raise optim.lr (0.005)" in late
+    assert "step 5: every dev hypothesis is empty" in early and "usual for a new head" in early
+    assert "never gave anything but all blank" in late and "raise optim.lr (0.005)" in late
     assert "has collapsed: lower optim.lr (0.005)" in before and "optim.warmup (0.1)" in before
 
 
@@ -328,10 +329,10 @@ def test_a_model_that_says_nothing_but_blanks_is_noticed(toy, tmp_path, capsys):
     save_file(weights, file, metadata={"format": "pt"})
     task = dataclasses.replace(toy_task(toy, steps=10, eval_every=1, lr=1e-9), model=str(tmp_path / "mute"))
     train(task, tmp_path / "run")
-    said = [line for line in capsys.readouterr().err.splitlines() if "every dev transcript is empty" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "every dev hypothesis is empty" in line]
     assert len(said) == 10
-    assert all("usual for a new CTC head" in line for line in said[:2])
-    assert all("never left the blank" in line for line in said[2:])
+    assert all("usual for a new head" in line for line in said[:2])
+    assert all("never gave anything but all blank" in line for line in said[2:])
 
 
 def test_a_model_that_falls_silent_is_told_from_one_that_never_spoke(toy, tmp_path, trained, capsys):
@@ -340,7 +341,7 @@ def test_a_model_that_falls_silent_is_told_from_one_that_never_spoke(toy, tmp_pa
     train(dataclasses.replace(task, optim=Optim(lr=0.5, warmup=0.9)), tmp_path / "run")
     said = capsys.readouterr().err
     assert "got words right before and has collapsed: lower optim.lr (0.5)" in said
-    assert "usual for a new CTC head" not in said
+    assert "usual for a new head" not in said
 
 
 def test_early_stopping(toy, tmp_path, capsys):

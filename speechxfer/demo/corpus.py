@@ -23,7 +23,9 @@ import soxr
 from tqdm import tqdm
 
 from speechxfer.atomic import replacing
-from speechxfer.demo.grammar import SPLITS, fingerprint, sentence_of
+from speechxfer.demo import phrases
+from speechxfer.demo.grammar import SPLITS, fingerprint, sentence_of, split_of
+from speechxfer.demo.phrases import LANGUAGES
 from speechxfer.demo.voices import RATE, Engine, Speaker
 from speechxfer.errors import ConfigError
 
@@ -67,10 +69,12 @@ class CorpusSpec:
     seed: int = 0
     speakers: int = 24
     container: str = "flac"
+    translated: str = ""  # "hi" or "de": sentences of `demo.phrases`, English as `source`, this language as `text`
 
     def __post_init__(self) -> None:
         problems = []
-        for field, choices in (("accent", ACCENTS), ("split", SPLITS), ("container", ("flac", "wav"))):
+        closed = {"accent": ACCENTS, "split": SPLITS, "container": ("flac", "wav"), "translated": ("", *LANGUAGES)}
+        for field, choices in closed.items():
             if getattr(self, field) not in choices:
                 problems.append(f"{field} is {getattr(self, field)!r}; expected one of {', '.join(choices)}")
         for field in ("minutes", "speakers"):
@@ -81,7 +85,7 @@ class CorpusSpec:
 
     @property
     def name(self) -> str:
-        return f"{self.accent}-{self.split}"
+        return "-".join(filter(None, (self.accent, self.translated, self.split)))
 
 
 def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True, workers: int | None = None) -> Path:
@@ -94,7 +98,7 @@ def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True,
     """
     folder = Path(folder)
     manifest, receipt = folder / f"{spec.name}.jsonl", folder / f"{spec.name}.spec.json"
-    wanted = json.dumps(asdict(spec) | {"minutes": float(spec.minutes), "grammar": fingerprint()}, indent=1) + "\n"
+    wanted = json.dumps(asdict(spec) | {"minutes": float(spec.minutes), "grammar": _sentences(spec)}, indent=1) + "\n"
     if manifest.is_file() and receipt.is_file() and receipt.read_text(encoding="utf-8") == wanted:
         return manifest
     Engine().close()  # here, so that a missing espeak-ng is one clear message and stands before any deletion
@@ -120,6 +124,10 @@ def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True,
         os.fsync(file.fileno())
         receipt.write_text(wanted, encoding="utf-8")
     return manifest
+
+
+def _sentences(spec: CorpusSpec) -> str:
+    return phrases.fingerprint() if spec.translated else fingerprint()
 
 
 def speakers(spec: CorpusSpec) -> list[Speaker]:
@@ -156,6 +164,17 @@ def record(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.round(noisy / np.abs(noisy).max() * peak * 32767).astype(np.int16)
 
 
+def _said(spec: CorpusSpec, words: random.Random) -> tuple[str, str]:
+    """A sentence of the split in English, and what becomes the text: the same, or its translation."""
+    if not spec.translated:
+        sentence = sentence_of(spec.split, words)
+        return sentence, sentence
+    while True:
+        phrase = phrases.pair(words)
+        if split_of(phrase.en) == spec.split:
+            return phrase.en, getattr(phrase, spec.translated)
+
+
 def _write_chunk(folder: Path, spec: CorpusSpec, chunk: int, seconds: float) -> list[dict]:
     """Write utterances until they last `seconds`; returns their manifest rows."""
     seed = hashlib.sha256(f"{spec.seed} {spec.accent} {spec.split} {chunk}".encode()).digest()
@@ -164,8 +183,8 @@ def _write_chunk(folder: Path, spec: CorpusSpec, chunk: int, seconds: float) -> 
     while total < seconds:
         if not queue:  # everyone speaks once before anyone speaks again
             queue = words.sample(people, len(people))
-        speaker, text = queue.pop(), sentence_of(spec.split, words)
-        samples = record(engine.speak(text, speaker), noise)
+        speaker, (english, text) = queue.pop(), _said(spec, words)
+        samples = record(engine.speak(english, speaker), noise)
         name = f"{spec.name}-{chunk:04d}-{len(rows):03d}"
         path = Path("audio", spec.name, f"{name}.{spec.container}")
         soundfile.write(folder / path, samples, SAMPLE_RATE, subtype="PCM_16")
@@ -176,8 +195,9 @@ def _write_chunk(folder: Path, spec: CorpusSpec, chunk: int, seconds: float) -> 
                 "text": text,
                 "seconds": round(len(samples) / SAMPLE_RATE, 4),
                 "group": {"accent": spec.accent, "speaker": speaker.name},
-                "lang": "en",
+                "lang": spec.translated or "en",
             }
+            | ({"source": english} if spec.translated else {})
         )
         total += len(samples) / SAMPLE_RATE
     engine.close()

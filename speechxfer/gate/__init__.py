@@ -117,8 +117,9 @@ def _too_small(rule: Rule, score: Score, least: float | None) -> str:
 
 
 def _is_perfect(score: Score) -> bool:
-    """Without an error: 0, or 100 of a translation's points."""
-    return score.low is None and score.value == (100.0 if score.higher_is_better and score.unit == "points" else 0.0)
+    """Without an error: 0, or where more is better all of it, 100 points or a rate of 1."""
+    best = (1.0 if score.unit == "rate" else 100.0) if score.higher_is_better else 0.0
+    return score.low is None and score.value == best
 
 
 def _detectable(score: Score) -> float | None:

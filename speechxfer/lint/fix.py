@@ -9,6 +9,7 @@ from speechxfer.errors import ConfigError
 from speechxfer.lint.reading import named
 from speechxfer.lint.result import Result
 from speechxfer.manifest import write_manifest
+from speechxfer.parallel_text import place
 from speechxfer.scoring.terminal import wrapped
 from speechxfer.task import Task
 
@@ -44,7 +45,7 @@ def check(task: Task, fixed: Path | None, json: Path | None) -> None:
     written = {flag: path.resolve() for flag, path in (("--fix", fixed), ("--json", json)) if path}
     for flag, path in written.items():
         for name, manifest in named(task):
-            if path == Path(manifest).resolve():
+            if path in [file.resolve() for file in place(manifest).files]:
                 raise ConfigError(f"{flag} {path}: is the {name} manifest; expected another file")
     if len(set(written.values())) < len(written):
         raise ConfigError(f"--fix and --json are both {fixed}; expected two files")

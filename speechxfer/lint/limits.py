@@ -17,7 +17,9 @@ import pyarrow as pa
 from speechxfer.errors import CheckpointError
 from speechxfer.lint.texts import words
 from speechxfer.models import resolve
-from speechxfer.models.ctc_config import frames, has_head, read_json, saved_normaliser
+from speechxfer.models.ctc_config import frames, has_head
+from speechxfer.models.folder import read_json, saved_normaliser
+from speechxfer.models.pieces import language_codes
 from speechxfer.models.vocabulary import Vocabulary, frames_needed
 from speechxfer.text import normalise
 
@@ -173,14 +175,14 @@ class _Pieces:
         self._spells = cache(self._spells_character)
 
     def labels(self, texts: Sequence[str]) -> Labels:
-        prefixes, bodies = zip(*(_language_code(self._normalised(text)) for text in texts), strict=True)
+        codes, bodies = zip(*(language_codes(self._normalised(text)) for text in texts), strict=True)
         ids = self._model.encode(list(bodies))
         unknown = np.array([self._lacks[one].sum() for one in ids], np.int64)
         for i in np.flatnonzero(unknown):  # what this side's model has no piece for, the other side's may
             pieces = self._model.encode(bodies[i], out_type=str)
             unknown[i] = sum(piece not in self._vocabulary for piece in pieces)
-        lacking = np.array([bool(prefix) and prefix not in self._vocabulary for prefix in prefixes])
-        count = np.array([len(one) + bool(prefix) for one, prefix in zip(ids, prefixes, strict=True)], np.int64)
+        lacking = np.array([sum(code not in self._vocabulary for code in ahead) for ahead in codes])
+        count = np.array([len(one) + len(ahead) for one, ahead in zip(ids, codes, strict=True)], np.int64)
         return Labels(count + 1, unknown + lacking)
 
     def __contains__(self, character: str) -> bool:
@@ -188,14 +190,6 @@ class _Pieces:
 
     def _spells_character(self, character: str) -> bool:
         return all(piece in self._vocabulary for piece in self._model.encode(character, out_type=str))
-
-
-def _language_code(text: str) -> tuple[str, str]:
-    """`>>hin<<`, which tells a model of many languages which one to write, and the text after it."""
-    if text.startswith(">>") and "<<" in text:
-        code, end, rest = text.partition("<<")
-        return code + end, rest
-    return "", text
 
 
 def _marian(name: str, folder: Path, config: dict[str, Any], normalised: Callable[[str], str]) -> Limits:
@@ -240,5 +234,5 @@ def _rate(folder: Path) -> int:
 FAMILIES = {
     **dict.fromkeys(("wav2vec2", "hubert", "wavlm"), (_ctc, "basic")),
     "whisper": (_whisper, "none"),
-    "marian": (_marian, "none"),
+    "marian": (_marian, "nfc"),
 }

@@ -153,7 +153,7 @@ def _piece_sides(subject: Subject) -> Iterator[tuple[str, Container[str]]]:
 
 
 def _mostly(labels: Labels) -> np.ndarray:
-    return labels.unknown > MOSTLY * (labels.count - 1)
+    return (labels.unknown > 0) & (labels.unknown > MOSTLY * (labels.count - 1))  # a blank text lacks nothing
 
 
 def _by_character(

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speechxfer.columns import floats
 from speechxfer.errors import ConfigError, ManifestError
-from speechxfer.formats import READERS
 from speechxfer.lint.result import Finding, Set, of_file, of_problems
 from speechxfer.lint.rules import Rule, Severity, Subject
-from speechxfer.manifest import Manifest, read_good_rows
+from speechxfer.manifest import Manifest, expect_files, read_good_rows
 from speechxfer.problems import Problems
 
 if TYPE_CHECKING:
@@ -55,9 +53,7 @@ def read(task: "Task") -> tuple[list[Read], list[Subject]]:
     Raises ConfigError (no set), ManifestError (no such file) and CheckpointError.
     """
     sets = named(task)
-    gone = [path for _, path in sets if Path(path).suffix in READERS and not Path(path).is_file()]
-    if gone:
-        raise ManifestError("\n".join(f"{path}: no such file; expected a manifest" for path in dict.fromkeys(gone)))
+    expect_files(path for _, path in sets)
     limits = _limits(task)
     once: dict[str, Read] = {}
     found = []

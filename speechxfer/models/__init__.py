@@ -3,20 +3,23 @@
 A family's loader is imported when it is called, since it loads torch, which the modules beside it must not need.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from speechxfer.errors import CheckpointError
-from speechxfer.models.ctc_config import can_transcribe, read_json
+from speechxfer.models import ctc_config
+from speechxfer.models.folder import read_json, resolve, saved_normaliser
 
 if TYPE_CHECKING:
     from speechxfer.models.ctc import Ctc
+    from speechxfer.models.marian import Marian
+    from speechxfer.task import Task
 
-__all__ = ["FAMILIES", "can_transcribe", "load_checkpoint", "resolve"]
-
-WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "pytorch_model*.bin")  # files of a hub checkpoint
+__all__ = ["FAMILIES", "Family", "can_predict", "complete", "family_of", "load_checkpoint", "resolve"]
 
 
 def _ctc() -> Callable[..., "Ctc"]:
@@ -25,29 +28,55 @@ def _ctc() -> Callable[..., "Ctc"]:
     return load_ctc
 
 
-# model_type of config.json -> what fetches its loader
-FAMILIES = dict.fromkeys(("wav2vec2", "hubert", "wavlm"), _ctc)
+def _marian() -> Callable[..., "Marian"]:
+    from speechxfer.models.marian_checkpoint import load_marian
+
+    return load_marian
 
 
-def resolve(checkpoint: str | Path, wanted: Sequence[str] = WANTED) -> Path:
-    """The folder of a checkpoint: a local one, or a hub name's snapshot (downloaded once) of the `wanted` files.
+@dataclass(frozen=True)
+class Family:
+    """What is known of a kind of model before its weights are loaded, and what a task that does not say gets."""
 
-    Raises CheckpointError when it is neither.
+    loader: Callable[[], Callable]
+    given: str  # the field of an example that it turns into text: "audio" or "source"
+    normaliser: str
+    metrics: tuple[str, ...]
+
+
+CTC = Family(_ctc, "audio", "basic", ("wer", "cer"))
+MARIAN = Family(_marian, "source", "nfc", ("bleu", "chrf++"))
+
+# model_type of config.json -> family
+FAMILIES = {**dict.fromkeys(("wav2vec2", "hubert", "wavlm"), CTC), "marian": MARIAN}
+
+
+def family_of(folder: Path) -> Family:
+    """The family of a checkpoint folder. Raises CheckpointError for one that is not known."""
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in FAMILIES:
+        raise CheckpointError(f"{folder}: model_type {kind!r}; expected one of {', '.join(FAMILIES)}")
+    return FAMILIES[kind]
+
+
+def complete(task: "Task", folder: Path) -> "Task":
+    """The task with what it leaves to its model: metrics, normaliser, and the score that the best weights have.
+
+    A checkpoint that this package trained brings its normaliser.
     """
-    folder = Path(checkpoint)
-    if (folder / "config.json").is_file():
-        return folder
-    if folder.exists():
-        raise CheckpointError(f"{folder}: has no config.json; expected a checkpoint folder as transformers writes it")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    family = family_of(folder)
+    metrics = task.metrics or family.metrics
+    return dataclasses.replace(
+        task,
+        normaliser=task.normaliser or saved_normaliser(folder) or family.normaliser,
+        metrics=metrics,
+        run=dataclasses.replace(task.run, best_by=task.run.best_by or metrics[0]),
+    )
 
-    try:
-        return Path(snapshot_download(str(checkpoint), allow_patterns=list(wanted)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        found = f"neither a folder here nor a hub checkpoint within reach ({reason})"
-        raise CheckpointError(f"{checkpoint}: {found}") from error
+
+def can_predict(folder: Path) -> bool:
+    """Whether a checkpoint has all that predicting needs: a self-supervised one must be trained before."""
+    return family_of(folder) is not CTC or ctc_config.can_transcribe(folder)
 
 
 def load_checkpoint(
@@ -57,10 +86,8 @@ def load_checkpoint(
     vocabulary: str = "keep",
     normaliser: str | None = None,
     changes: Mapping[str, Any] = MappingProxyType({}),
-) -> "Ctc":
-    """The float32 model of a folder or hub name, on the CPU. See `load_ctc` for the arguments."""
+) -> "Ctc | Marian":
+    """The float32 model of a folder or hub name, on the CPU. See `load_ctc` and `load_marian` for the arguments."""
     folder = resolve(checkpoint)
-    kind = read_json(folder / "config.json").get("model_type")
-    if kind not in FAMILIES:
-        raise CheckpointError(f"{folder}: model_type {kind!r}; expected one of {', '.join(FAMILIES)}")
-    return FAMILIES[kind]()(folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser, changes=changes)
+    load = family_of(folder).loader()
+    return load(folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser, changes=changes)

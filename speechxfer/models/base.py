@@ -2,7 +2,8 @@
 
 A model is an nn.Module with a `frontend`. The frontend holds what stands before the weights (tokenizer, rate,
 normalisation), knows no weights, and runs in loader workers; the module turns its batches into summed losses and
-text. A family is one file in `models/` and one line in `FAMILIES`.
+text. How long an example is, in seconds or in tokens, is for the frontend to say: batches are cut by it. A family is
+one file in `models/` and one line in `FAMILIES`.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from speechxfer.manifest import Example, Manifest
+from speechxfer.task import Data, Decode
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Batch:
     labels: torch.Tensor  # family's own layout
     tokens: int  # target tokens: what the loss is divided by
     ids: tuple[str, ...]
-    seconds: float  # audio in it, before padding
+    size: float  # its examples' lengths, before padding, in the frontend's unit
+    padded: float  # likewise, after it
 
     def to(self, device: torch.device) -> "Batch":
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
@@ -44,27 +47,48 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Transcript:
-    """What a recogniser wrote for one recording."""
+class Hypothesis:
+    """What a model wrote for one example."""
 
     text: str
     confidence: float | None = None  # 0..1: geometric mean of the probabilities of the tokens
     words: tuple[tuple[str, float, float], ...] = ()  # (word, start, end) in seconds
+    n_best: tuple[tuple[str, float], ...] = ()  # (text, its confidence) of the beam, best first, where it was asked for
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is done to an example of the training data, so that the model never sees it twice alike."""
+
+    data: Data
+    speed: float  # factor, already drawn: batches are cut by the lengths that it makes
+    rng: np.random.Generator  # for all else
 
 
 class Frontend(Protocol):
     """What stands before the weights. Pure functions of their arguments; run in loader workers."""
 
-    rate: int  # samples per second
+    unit: str  # of lengths: "s" or "tokens"
+    normaliser: str  # of the training targets
+    vocabulary_size: int  # of what it writes
 
-    def features(self, example: Example, samples: np.ndarray) -> Any:
-        """Model input and labels of one example, without the weights. samples: (n,) float32 at `rate`."""
+    def lengths(self, manifest: Manifest) -> np.ndarray:
+        """(n,), or (n, 2) of source and target, of every example, in `unit`."""
+
+    def budget(self, data: Data) -> float:
+        """The padded length of a batch, in `unit`."""
+
+    def load(self, example: Example, noise: Noise | None = None) -> Any:
+        """Model input and labels of one example, without the weights; with noise, as training hears it."""
 
     def collate(self, items: Sequence[Any]) -> Batch:
         """Pad items into a batch."""
 
-    def problems(self, manifest: Manifest, speed: float = 1.0) -> list[str]:
-        """What in this manifest the model cannot be trained on, as `file:line: what, expected, how to mend`.
+    def unfit(self, manifest: Manifest, lengths: np.ndarray) -> list[str]:
+        """What in this manifest the model cannot turn into text, as `file:line: what, expected, how to mend`."""
+
+    def problems(self, manifest: Manifest, lengths: np.ndarray, speed: float = 1.0) -> list[str]:
+        """What in this manifest it cannot be trained on, likewise. `lengths` are those that it gave of it.
 
         `speed` is the highest factor by which perturbation will shorten the audio.
         """
@@ -74,6 +98,7 @@ class Model(Protocol):
     """An nn.Module that also has these."""
 
     frontend: Frontend
+    silence: str  # what it gives, in words, where it writes nothing
 
     def draw(self, rng: np.random.Generator) -> None:
         """Draw the noise that all micro-batches and ranks of a step share (LayerDrop)."""
@@ -84,7 +109,7 @@ class Model(Protocol):
     def evaluate(self, batch: Batch) -> tuple[Output, list[str]]:
         """Loss and text of a batch, in the fewest passes: for dev scores while training."""
 
-    def generate(self, batch: Batch) -> list[Transcript]:
+    def generate(self, batch: Batch, decode: Decode) -> list[Hypothesis]:
         """Decode a batch."""
 
     def layers(self) -> list[tuple[str, nn.Module]]:

@@ -5,7 +5,6 @@ transformers draws it per forward pass. So gradient accumulation, ranks and resu
 """
 
 import itertools
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +14,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.utils import logging
 
 from speechxfer.errors import ConfigError
-from speechxfer.models.base import Batch, Output, Transcript
+from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.ctc_frontend import CtcFrontend
+from speechxfer.models.folder import save_normaliser
+from speechxfer.models.pretrained import quiet
+from speechxfer.task import Decode
 
 
 class Ctc(nn.Module):
     """A CTC recogniser: `net` is the transformers model, `frontend` what stands before it."""
+
+    silence = "all blank"
 
     def __init__(self, net: PreTrainedModel, frontend: CtcFrontend):
         super().__init__()
@@ -90,25 +93,25 @@ class Ctc(nn.Module):
         return self.frontend.vocabulary.decode([i for i, _ in itertools.groupby(path)])
 
     @torch.no_grad()
-    def generate(self, batch: Batch) -> list[Transcript]:
-        """Best-path decoding, with confidence and word times from the alignment of the best path."""
+    def generate(self, batch: Batch, decode: Decode) -> list[Hypothesis]:
+        """Best-path decoding, whatever `decode` says. Confidence and word times are of the best path's alignment."""
         logits = self(batch).logits.float()
         return [
             self.transcript(logits[row, :frames].log_softmax(-1))
             for row, frames in enumerate(batch.inputs["lengths"].tolist())
         ]
 
-    def transcript(self, log_probs: torch.Tensor) -> Transcript:
+    def transcript(self, log_probs: torch.Tensor) -> Hypothesis:
         """log_probs: (frames, vocabulary) of one recording."""
         vocabulary = self.frontend.vocabulary
         path = torch.unique_consecutive(log_probs.argmax(-1))
         ids = [i for i in path.tolist() if i != vocabulary.blank]
         if not ids:
             blanks = log_probs[:, vocabulary.blank]  # none where the recording is shorter than a frame
-            return Transcript("", confidence=float(blanks.mean().exp()) if len(blanks) else None)
+            return Hypothesis("", confidence=float(blanks.mean().exp()) if len(blanks) else None)
         spans = align(log_probs, ids, vocabulary.blank)
         confidence = float(np.exp(np.mean([log_prob for *_, log_prob in spans])))
-        return Transcript(vocabulary.decode(ids), confidence, tuple(self._words(ids, spans)))
+        return Hypothesis(vocabulary.decode(ids), confidence, tuple(self._words(ids, spans)))
 
     def _words(self, ids: list[int], spans: list[tuple[int, int, float]]) -> Iterator[tuple[str, float, float]]:
         vocabulary, hop = self.frontend.vocabulary, self.frontend.hop
@@ -141,7 +144,7 @@ class Ctc(nn.Module):
         finally:
             self.net.config.layerdrop = 0.0
         self.frontend.save(folder)
-        (folder / "speechxfer.json").write_text(json.dumps({"normaliser": self.frontend.normaliser}) + "\n")
+        save_normaliser(folder, self.frontend.normaliser)
 
 
 def align(log_probs: torch.Tensor, ids: list[int], blank: int) -> list[tuple[int, int, float]]:
@@ -164,17 +167,3 @@ def align(log_probs: torch.Tensor, ids: list[int], blank: int) -> list[tuple[int
                 spans.append((start, frame, sum(scores[start:frame]) / (frame - start)))
             start = frame
     return spans
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No bars and tables of transformers: what matters in them is reported here."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,6 +1,5 @@
 """Loading a CTC checkpoint: its config, its vocabulary, and a head that has a row for every token."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoModelForCTC, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCTC, PretrainedConfig
 
 from speechxfer.errors import CheckpointError, ConfigError
-from speechxfer.models.ctc import Ctc, quiet
-from speechxfer.models.ctc_config import has_head, read_json, saved_normaliser
+from speechxfer.models.ctc import Ctc
+from speechxfer.models.ctc_config import has_head
 from speechxfer.models.ctc_frontend import CtcFrontend
+from speechxfer.models.folder import read_json, saved_normaliser
+from speechxfer.models.pretrained import changed, load_weights, refuse_missing
 from speechxfer.models.vocabulary import Vocabulary
 
 VOCABULARY_CHOICES = ("keep", "extend", "rebuild")
@@ -63,43 +63,13 @@ def load_ctc(
     config.vocab_size = max(new.ids.values()) + 1 if new is not old else config.vocab_size
     config.pad_token_id = new.blank
     config.ctc_loss_reduction, config.ctc_zero_infinity = "sum", True
-    net, missing = _load_net(folder, config)
+    net, missing = load_weights(AutoModelForCTC, folder, config)
     missing -= {"lm_head.weight", "lm_head.bias"} if new is not old else set()
     missing = {name for name in missing if not name.endswith("masked_spec_embed")}  # only drawn on by time masking
-    if missing:
-        names = ", ".join(sorted(missing))
-        raise CheckpointError(f"{folder}: weights are missing: {names}; the model would be partly random")
+    refuse_missing(folder, missing)
     if old is not None and new is not old:
         _keep_rows(net.lm_head, folder, old, new)
     return Ctc(net, frontend)
-
-
-def changed(config: PretrainedConfig, changes: Mapping[str, Any]) -> PretrainedConfig:
-    """The config with fields set. Raises ConfigError for a field that it does not have, or of another type."""
-    for name, value in changes.items():
-        if not hasattr(config, name):
-            near = difflib.get_close_matches(name, config.to_dict(), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"no field config.{name} in a {config.model_type} checkpoint{hint}")
-        now = getattr(config, name)
-        if now is not None and not isinstance(value, (int, float) if isinstance(now, float) else type(now)):
-            raise ConfigError(f"config.{name} is {value!r}; expected {type(now).__name__}, as in {now!r}")
-        setattr(config, name, value)
-    return config
-
-
-def _load_net(folder: Path, config: PretrainedConfig) -> tuple[PreTrainedModel, set[str]]:
-    """The transformers model, and the names of weights that the folder does not have: those are random."""
-    try:
-        with quiet():
-            net, found = AutoModelForCTC.from_pretrained(
-                folder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
-            )
-    except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{folder}: no weights that transformers can load: {reason}") from error
-    mismatched = {key if isinstance(key, str) else key[0] for key in found["mismatched_keys"]}
-    return net, {*found["missing_keys"], *mismatched}
 
 
 def _frontend(folder: Path, config: PretrainedConfig, vocabulary: Vocabulary) -> CtcFrontend:
@@ -119,7 +89,7 @@ def _frontend(folder: Path, config: PretrainedConfig, vocabulary: Vocabulary) ->
 def _keep_rows(head: nn.Linear, folder: Path, old: Vocabulary, new: Vocabulary) -> None:
     """Copy the head's rows of what both vocabularies have; the others start anew."""
     config = AutoConfig.from_pretrained(folder)
-    source = _load_net(folder, config)[0].lm_head
+    source = load_weights(AutoModelForCTC, folder, config)[0].lm_head
     with torch.no_grad():
         # A new head of the old size was loaded with the old rows, which stood for other characters.
         head.weight.normal_(std=config.initializer_range)

@@ -1,22 +1,11 @@
-"""What the small files of a CTC checkpoint say, and how its feature encoder counts frames. Loads no torch."""
+"""What the small files of a CTC checkpoint say of its head, and how its feature encoder counts frames. No torch."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from speechxfer.errors import CheckpointError
-
-
-def read_json(file: Path) -> dict:
-    """A JSON file of a checkpoint; {} where there is no such file. Raises CheckpointError where it is not JSON."""
-    if not file.is_file():
-        return {}
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file}: not JSON ({error}); is the file cut short?") from error
+from speechxfer.models.folder import read_json
 
 
 def has_head(architectures: Sequence[str] | None) -> bool:
@@ -27,11 +16,6 @@ def has_head(architectures: Sequence[str] | None) -> bool:
 def can_transcribe(folder: Path) -> bool:
     """Whether a checkpoint folder has all that `transcribe` needs, without training."""
     return has_head(read_json(folder / "config.json").get("architectures")) and (folder / "vocab.json").is_file()
-
-
-def saved_normaliser(folder: Path) -> str | None:
-    """What the training text of a checkpoint went through, where this package trained it."""
-    return read_json(folder / "speechxfer.json").get("normaliser")
 
 
 def frames(samples: int | np.ndarray, kernels: Sequence[int], strides: Sequence[int]) -> int | np.ndarray:

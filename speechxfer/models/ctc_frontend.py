@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechxfer import text
+from speechxfer import audio, text
 from speechxfer.manifest import Example, Manifest
 from speechxfer.models import ctc_config
-from speechxfer.models.base import Batch
+from speechxfer.models.base import Batch, Noise
 from speechxfer.models.vocabulary import Vocabulary, frames_needed
+from speechxfer.perturb import perturb
+from speechxfer.task import Data
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,13 @@ class CtcFrontend:
     mask: bool = True
     normaliser: str = "basic"  # what the training text goes through: see speechxfer.text
     least_frames: int = 1  # shorter batches are padded up to this, since time masking cannot be drawn on them
+    unit: str = "s"
+
+    def lengths(self, manifest: Manifest) -> np.ndarray:
+        return manifest.seconds
+
+    def budget(self, data: Data) -> float:
+        return data.batch_seconds
 
     def frames(self, samples: int) -> int:
         """Frames that the feature encoder makes of so many samples."""
@@ -58,7 +67,15 @@ class CtcFrontend:
     def encode(self, written: str) -> list[int]:
         return self.vocabulary.encode(text.normalise(self.normaliser, written))
 
+    def load(self, example: Example, noise: Noise | None = None) -> Item:
+        """Raises AudioError."""
+        samples = audio.load(example.audio, self.rate, start=example.start, end=example.end, channel=example.channel)
+        if noise:
+            samples = perturb(samples, self.rate, noise.data.perturb, noise.speed, noise.rng)
+        return self.features(example, samples)
+
     def features(self, example: Example, samples: np.ndarray) -> Item:
+        """samples: (n,) float32 at `rate`."""
         if self.standardise:
             # float64 sums, so that the result does not hang on how numpy splits the addition
             mean, variance = samples.mean(dtype=np.float64), samples.var(dtype=np.float64)
@@ -79,16 +96,25 @@ class CtcFrontend:
             labels=torch.tensor([i for item in items for i in item.labels], dtype=torch.long),
             tokens=sum(len(item.labels) for item in items),
             ids=tuple(item.id for item in items),
-            seconds=float(lengths.sum()) / self.rate,
+            size=float(lengths.sum()) / self.rate,
+            padded=padded.numel() / self.rate,
         )
 
-    def problems(self, manifest: Manifest, speed: float = 1.0) -> list[str]:
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.vocabulary.ids)
+
+    def unfit(self, manifest: Manifest, lengths: np.ndarray) -> list[str]:
+        """Nothing: audio of any length can be transcribed."""
+        return []
+
+    def problems(self, manifest: Manifest, lengths: np.ndarray, speed: float = 1.0) -> list[str]:
         """Texts that these frames or this vocabulary cannot carry, each by file:line.
 
         `speed` is the highest factor by which perturbation will shorten the audio.
         """
         problems, unknown, first_seen = [], Counter(), {}
-        for index, (written, seconds) in enumerate(zip(manifest.texts(), manifest.seconds, strict=True)):
+        for index, (written, seconds) in enumerate(zip(manifest.texts(), lengths, strict=True)):
             normalised = text.normalise(self.normaliser, written)
             missing = self.vocabulary.unknown(normalised)
             unknown.update(missing)

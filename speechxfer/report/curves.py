@@ -28,6 +28,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 TRAIN = {
     "lr": "Learning rate",
     "audio_per_second": "Throughput, seconds of audio a second",
+    "text_per_second": "Throughput, tokens a second",
     "grad_norm": "Norm of the gradient",
 }
 

@@ -48,12 +48,23 @@ def other_adaptations(adapt: Sequence[dict[str, Any]]) -> list[str]:
     return [" ".join([str(one.get("kind")), *(f"{k}={v}" for k, v in one.items() if k != "kind")]) for one in others]
 
 
+# of speech and of text: what the log calls the amount and its speed, and how they are shown
+SEEN = (
+    ("audio_seconds", "audio_per_second", "audio seen", lambda seconds: duration(seconds), "s of audio"),
+    ("text_tokens", "text_per_second", "text seen", "{:,.0f} tokens".format, "tokens"),
+)
+
+
 def facts(run: RunFolder) -> list[tuple[str, str]]:
     """(name, figure) of the time that training took and what it did in it, as far as the log says."""
     train = [event for event in run.log if event["event"] == "train"]
-    audio = sum(event.get("audio_seconds") or 0 for event in train)
-    timed = [e for e in train if e.get("audio_seconds") and e.get("audio_per_second")]
-    seconds = sum(event["audio_seconds"] / event["audio_per_second"] for event in timed)
+    seconds, seen = 0.0, []
+    for size, rate, name, written, unit in SEEN:
+        timed = [event for event in train if event.get(size) and event.get(rate)]
+        spent, amount = sum(event[size] / event[rate] for event in timed), sum(event[size] for event in timed)
+        seconds += spent
+        if spent:
+            seen += [(name, written(amount)), ("throughput", f"{amount / spent:,.0f} {unit} a second")]
     steps, planned = max((event["step"] for event in run.log), default=0), run.task.get("run.steps")
     shares = [event["real_share"] for event in train if event.get("real_share")]
     best = run.state.get("state", {})
@@ -61,15 +72,14 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     if run.log:
         found.append(("steps done", f"{steps:,}" + (f" of {planned:,}" if planned else "")))
     if best.get("best_step"):
-        found.append((f"best dev {run.task.get('run.best_by', 'score')}", f"at step {best['best_step']:,}"))
+        found.append((f"best dev {run.task.get('run.best_by') or 'score'}", f"at step {best['best_step']:,}"))
     if best.get("skips"):
         found.append(("steps skipped, loss not finite", f"{best['skips']:,}"))
     if seconds:
         found.append(("training time, without evaluation", duration(seconds)))
-        found.append(("audio seen", duration(audio)))
-        found.append(("throughput", f"{audio / seconds:,.0f} s of audio a second"))
+        found += seen
     if shares:
-        found.append(("share of samples that is no padding", f"{100 * sum(shares) / len(shares):.1f}\u00a0%"))
+        found.append(("share of the batches that is no padding", f"{100 * sum(shares) / len(shares):.1f}\u00a0%"))
     return found
 
 

@@ -102,7 +102,8 @@ def _difference(
     low, high = interval(samples, units, confidence) or (None, None)
     # Two equal outputs are not tested: no shuffle exceeds a difference of zero, which sacrebleu calls significant.
     p = p_randomisation = p_bootstrap = 1.0
-    if not np.array_equal(first, second):
+    values = [float(metric.value(totals.sum(axis=0))) for totals in (first, second)]
+    if not np.array_equal(first, second) and not np.isnan(values).any():
         p = permutation_test(first, second, metric.value, seed=TESTS_SEED)
         p_randomisation = approximate_randomisation(first, second, metric.value, seed=TESTS_SEED)
         p_bootstrap = paired_bootstrap(first, second, metric.value, seed=TESTS_SEED)
@@ -110,8 +111,8 @@ def _difference(
         metric=name,
         group=group,
         unit=metric.unit,
-        before=float(metric.value(first.sum(axis=0))),
-        after=float(metric.value(second.sum(axis=0))),
+        before=values[0],
+        after=values[1],
         low=low,
         high=high,
         p=p,
@@ -134,7 +135,8 @@ def table(differences: Sequence[Difference]) -> str:
             lines += [""] * bool(lines) + [_line(title, "before", "after", "diff", "95% interval", "p", "seen at")]
         ends = "-" if one.low is None else extent_of(one.low, one.high, one.unit)
         p = one.p if one.p_holm is None else one.p_holm
-        figures = (figure(value, one.unit) for value in (one.before, one.after, one.value))
+        values = (None if np.isnan(value) else value for value in (one.before, one.after, one.value))
+        figures = (figure(value, one.unit) for value in values)
         lines.append(_line(one.group or "all", *figures, ends, f"{p:.4f}", figure(one.detectable, one.unit)))
     whole = differences[0]
     lines.append(f"- {whole.n} items, {whole.clusters} {whole.cluster}s; p: two-sided paired permutation test")

@@ -9,6 +9,9 @@ two kinds:
                the output, and is at least 3 times as long as anything that repeats so in the reference
     runaway    the output is at least 3 times as long as a reference that has words, and at least 10 words longer
 
+Of translations it also says which items lost something that must survive (see `survival`) or have a number or URL from
+nowhere, and which terms of a glossary were not honoured.
+
 Words are what spaces separate; of scripts that write none (Chinese, Japanese, Thai, Lao, Khmer, Burmese) a word here
 is one character with its marks.
 """
@@ -24,11 +27,16 @@ from typing import TYPE_CHECKING
 
 from speechxfer.atomic import replacing
 from speechxfer.errors import ScoreError
+from speechxfer.prediction import Prediction
 from speechxfer.scoring import edits
+from speechxfer.scoring.survival import Numerals, compare
 from speechxfer.scoring.terminal import WIDTH, columns, printable, start
+from speechxfer.text import nfc
 
 if TYPE_CHECKING:
     import regex
+
+    from speechxfer.scoring.glossary import Glossary
 
 SHOWN, IDS = 20, 10  # confusions and ids that are kept
 CYCLE, REPEATS, LOOP, LOOP_SHARE = 24, 4, 6, 0.5  # words; times; words; of the output
@@ -45,6 +53,24 @@ class Outputs:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """In how many items there are such pieces of text, and the first of the items: id -> pieces."""
+
+    count: int
+    items: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What is wrong with translations beside their words, of the items that have a source."""
+
+    items: int
+    lost: Pieces  # placeholders, tags, URLs and numbers of the source
+    added: Pieces  # numbers and URLs that are in neither the source nor a reference
+    terms: tuple[tuple[str, int, int], ...]  # glossary terms with misses, the most first: term, honoured, of how many
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """The most frequent errors, falling, with how often they occur; and the outputs by kind."""
 
@@ -53,6 +79,7 @@ class Diagnosis:
     deletions: tuple[tuple[str, int], ...]
     insertions: tuple[tuple[str, int], ...]
     outputs: dict[str, Outputs]  # empty, invented, looping, runaway
+    translation: Translation | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, indent=1)
@@ -71,9 +98,19 @@ class Diagnosis:
                     kind: Outputs(int(found["count"]), tuple(map(str, found["ids"])))
                     for kind, found in row["outputs"].items()
                 },
+                translation=_translation(row["translation"]) if row.get("translation") else None,
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _translation(row: dict) -> Translation:
+    pieces = {
+        name: Pieces(int(row[name]["count"]), {str(key): tuple(map(str, of)) for key, of in row[name]["items"].items()})
+        for name in ("lost", "added")
+    }
+    terms = tuple((str(term), int(honoured), int(times)) for term, honoured, times in row["terms"])
+    return Translation(int(row["items"]), **pieces, terms=terms)
 
 
 def diagnose(pairs: Iterable[tuple[str, str, str]]) -> Diagnosis:
@@ -107,6 +144,37 @@ def diagnose(pairs: Iterable[tuple[str, str, str]]) -> Diagnosis:
         deletions=tuple(_most(deletions)),
         insertions=tuple(_most(insertions)),
         outputs={kind: Outputs(count, tuple(ids[kind])) for kind, count in counts.items()},
+    )
+
+
+def diagnose_translation(
+    predictions: Iterable[Prediction], numerals: Numerals | None = None, glossary: "Glossary | None" = None
+) -> Translation:
+    """From predictions as they are, by the rules of the metrics `kept` and `glossary`; those without a source are left
+    out of it.
+    """
+    items, counts, first = 0, Counter(), {"lost": {}, "added": {}}
+    honoured, times = Counter(), Counter()
+    for row in predictions:
+        if row.source is None:
+            continue
+        items += 1
+        source, hyp, *refs = (nfc(text) for text in (row.source, row.hyp, row.ref, *row.alternatives))
+        one = compare(source, refs, hyp, numerals)
+        for name, pieces in (("lost", one.lost), ("added", one.invented)):
+            if pieces:
+                counts[name] += 1
+                if len(first[name]) < IDS:
+                    first[name][row.id] = pieces
+        for term, right in glossary.check(source, hyp) if glossary else ():
+            times[term.written] += 1
+            honoured[term.written] += right
+    missed = _most(times - honoured)
+    return Translation(
+        items=items,
+        lost=Pieces(counts["lost"], first["lost"]),
+        added=Pieces(counts["added"], first["added"]),
+        terms=tuple((term, honoured[term], times[term]) for term, _ in missed),
     )
 
 
@@ -207,7 +275,21 @@ def table(diagnosis: Diagnosis) -> str:
         lines.append(_line(f"{kind:11} {share}: ", found.ids, ", ..." if found.count > len(found.ids) else ""))
     if not kinds:
         lines.append("no output is empty, invented, looping or runaway")
+    if diagnosis.translation:
+        lines += _translation_lines(diagnosis.translation)
     return "\n".join(lines)
+
+
+def _translation_lines(found: Translation) -> list[str]:
+    lines = []
+    for name, pieces in (("lost", found.lost), ("added", found.added)):
+        if pieces.count:
+            entries = [f"{key} ({' '.join(of)})" for key, of in pieces.items.items()]
+            end = ", ..." if pieces.count > len(entries) else ""
+            lines.append(_line(f"{name:11} {pieces.count} ({100 * pieces.count / found.items:.1f} %): ", entries, end))
+    if found.terms:
+        lines.append(_line(f"{'terms':11} ", [f"{term} {right}/{times}" for term, right, times in found.terms], ""))
+    return lines
 
 
 def _line(head: str, entries: Sequence[str], end: str) -> str:

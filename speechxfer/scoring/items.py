@@ -24,7 +24,9 @@ from speechxfer.receipt import read_receipt
 from speechxfer.scoring import metrics as metric_names
 from speechxfer.scoring.bands import UNGROUPED, bands
 from speechxfer.scoring.equivalence import Equivalences
+from speechxfer.scoring.glossary import Glossary
 from speechxfer.scoring.metrics import Metric
+from speechxfer.scoring.survival import Numerals
 from speechxfer.scoring.transcripts import Pairs
 
 CLUSTERS = ("speaker", "recording", "document")  # the first that every item has, two values or more; else the utterance
@@ -40,7 +42,7 @@ class Column:
 
     metric: Metric
     statistics: np.ndarray  # [n, k], the metric's `columns`
-    refs: np.ndarray  # [n] uint64, digests of id and references as they were scored
+    refs: np.ndarray  # [n] uint64, digests of id and references (and source, if read) as they were scored
     recipe: str  # how: metric, normaliser, tokens; the signature without the references
 
     def signature(self, index: np.ndarray) -> str:
@@ -112,14 +114,16 @@ def extract(
     metrics: Sequence[str],
     normaliser: str,
     equivalences: Equivalences | None = None,
+    glossary: Glossary | None = None,
 ) -> Items:
     """Read predictions once and keep their statistics.
 
     `metrics` are names of `metrics.METRICS`, or of scores that the predictions carry. Error rates are counted on texts
     as `normaliser` and `equivalences` leave them; the metrics of translation on the text as it is, in NFC.
+    `kept` (to which equivalences are numbers in words) and `glossary` (whose terms are given) read the source too.
 
-    Raises ConfigError for an unknown metric; ScoreError for no predictions, a broken one, an id that occurs twice, or
-    an item without the score that it was asked for.
+    Raises ConfigError for an unknown metric, or the metric `glossary` without one; ScoreError for no predictions, a
+    broken one, an id that occurs twice, or an item without the source or the score that it was asked for.
     """
     if not metrics:
         raise ConfigError(f"no metrics; expected some of {', '.join(metric_names.METRICS)}")
@@ -132,24 +136,26 @@ def extract(
     checked = _checked(iterate(predictions), where)
     while rows := list(islice(checked, CHUNK)):
         if not prepared:
-            prepared = {name: _prepare(name, rows) for name in names}
+            numerals = Numerals(normaliser, equivalences) if equivalences else None
+            prepared = {name: _prepare(name, rows, numerals, glossary) for name in names}
         scored = {
-            style: [_texts(row, style, equivalences if style != VERBATIM else None) for row in rows]
+            style: _texts(rows, style, equivalences if style != VERBATIM else None)
             for style in {_style(metric, normaliser) for metric in prepared.values()} | {normaliser}
         }
-        digest = {style: _digests(rows, texts) for style, texts in scored.items()}
-        counted = {}  # wer, mer and wil are three views of the same counts
+        digest, counted = {}, {}  # wer, mer and wil are three views of the same counts
         for name, metric in prepared.items():
             style = _style(metric, normaliser)
             key = (metric.statistics, style, name if _is_given(metric) else "")
             if key not in counted:
-                refs, hyps = zip(*scored[style], strict=True)
-                counted[key] = _compact(_statistics(metric, rows, refs, hyps, where))
+                counted[key] = _compact(_statistics(metric, rows, scored[style], where))
+            fixed = (style, *(texts for texts in metric.reads if texts != "hypotheses"))
+            if fixed not in digest:
+                digest[fixed] = _digests(rows, scored[style], fixed)
             statistics[name].append(counted[key])
-            digests[name].append(digest[style])
+            digests[name].append(digest[fixed])
         _label(labels, rows, len(ids))
         ids += [row.id for row in rows]
-        lengths += [(len(refs[0].split()), len(refs[0])) for refs, _ in scored[normaliser]]
+        lengths += [(len(refs[0].split()), len(refs[0])) for refs in scored[normaliser]["references"]]
         seconds += [np.nan if row.seconds is None else row.seconds for row in rows]
     if not ids:
         raise ScoreError(f"{where}no predictions; expected at least one")
@@ -157,8 +163,7 @@ def extract(
     order = sorted(range(len(ids)), key=ids.__getitem__)
     twice = sorted({ids[i] for i, j in zip(order, order[1:], strict=False) if ids[i] == ids[j]})
     if twice:
-        shown = ", ".join(map(repr, twice[:5])) + (" ..." if len(twice) > 5 else "")
-        raise ScoreError(f"{where}{len(twice)} ids occur more than once ({shown}); ids must be unique")
+        raise ScoreError(f"{where}{len(twice)} ids occur more than once ({_first(twice)}); ids must be unique")
     order = np.array(order)
     columns = {
         name: Column(
@@ -193,16 +198,22 @@ def _checked(rows: Iterator[Prediction], where: str) -> Iterator[Prediction]:
         ]
         if not isinstance(row.group, dict) or not all(isinstance(x, str) for item in row.group.items() for x in item):
             problems.append(f"{where}prediction {place}: group is {row.group!r}; expected strings")
+        if row.source is not None and not isinstance(row.source, str):
+            problems.append(f"{where}prediction {place}: source is {row.source!r}; expected a string")
         if not problems:
             yield row
     if problems:
         raise ScoreError("\n".join(problems))
 
 
-def _prepare(name: str, rows: Sequence[Prediction]) -> Metric:
+def _prepare(name: str, rows: Sequence[Prediction], numerals: Numerals | None, glossary: Glossary | None) -> Metric:
     given = dict.fromkeys(score for row in rows for score in row.scores)
     if name in given:
         return metric_names.column(name)
+    if name == "kept":
+        return metric_names.kept(numerals)
+    if name == "glossary":
+        return metric_names.terms(glossary)
     return metric_names.find(name, [ref for row in rows for ref in (row.ref, *row.alternatives)], tuple(given))
 
 
@@ -210,28 +221,48 @@ def _style(metric: Metric, normaliser: str) -> str:
     return VERBATIM if metric.verbatim else normaliser
 
 
-def _texts(row: Prediction, style: str, equivalences: Equivalences | None) -> tuple[tuple[str, ...], str]:
-    """References and hypothesis as they are scored."""
-    *refs, hyp = (text.normalise(style, one) for one in (row.ref, *row.alternatives, row.hyp))
-    if equivalences:
-        *refs, hyp = map(equivalences.apply, (*refs, hyp))
-    return tuple(refs), hyp
+def _texts(rows: Sequence[Prediction], style: str, equivalences: Equivalences | None) -> dict[str, list]:
+    """References, hypotheses and sources as they are scored; None for a source that there is not."""
+
+    def written(one: str) -> str:
+        one = text.normalise(style, one)
+        return equivalences.apply(one) if equivalences else one
+
+    return {
+        "references": [tuple(map(written, (row.ref, *row.alternatives))) for row in rows],
+        "hypotheses": [written(row.hyp) for row in rows],
+        "sources": [None if row.source is None else written(row.source) for row in rows],
+    }
 
 
-def _digests(rows: Sequence[Prediction], texts: Sequence[tuple[tuple[str, ...], str]]) -> np.ndarray:
-    joined = (json.dumps([row.id, *refs]).encode() for row, (refs, _) in zip(rows, texts, strict=True))
+def _digests(rows: Sequence[Prediction], texts: dict[str, list], fixed: Sequence[str]) -> np.ndarray:
+    """[n] uint64: of ids and those of references and sources that are among the `fixed`."""
+    given = [list(refs) if "references" in fixed else [] for refs in texts["references"]]
+    if "sources" in fixed:
+        given = [[*refs, source] for refs, source in zip(given, texts["sources"], strict=True)]
+    joined = (json.dumps([row.id, *one]).encode() for row, one in zip(rows, given, strict=True))
     digests = b"".join(hashlib.blake2b(one, digest_size=8).digest() for one in joined)
     return np.frombuffer(digests, dtype="<u8")
 
 
-def _statistics(metric: Metric, rows: Sequence[Prediction], refs: Sequence, hyps: Sequence, where: str) -> np.ndarray:
+def _statistics(metric: Metric, rows: Sequence[Prediction], texts: dict[str, list], where: str) -> np.ndarray:
+    if "sources" in metric.reads:
+        lacking = [row.id for row in rows if row.source is None]
+        if lacking:
+            found = f"{len(lacking)} items have no source, which {metric.name!r} needs ({_first(lacking)})"
+            raise ScoreError(f"{where}{found}; expected the sentence that was translated with each")
     if not _is_given(metric):
-        return metric.statistics(refs, hyps)
+        return metric.statistics(*(texts[name] for name in metric.reads))
     lacking = [row.id for row in rows if metric.name not in row.scores]
     if lacking:
-        shown = ", ".join(map(repr, lacking[:5])) + (" ..." if len(lacking) > 5 else "")
-        raise ScoreError(f"{where}{len(lacking)} items have no score {metric.name!r} ({shown}); expected one for each")
+        raise ScoreError(
+            f"{where}{len(lacking)} items have no score {metric.name!r} ({_first(lacking)}); expected one for each"
+        )
     return np.array([[row.scores[metric.name], 1.0] for row in rows])
+
+
+def _first(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:5])) + (" ..." if len(ids) > 5 else "")
 
 
 def _is_given(metric: Metric) -> bool:
@@ -276,7 +307,7 @@ def expect_same(before: Items, after: Items, metric: str) -> None:
     if before.ids != after.ids:
         first, second = set(before.ids), set(after.ids)
         differ = [
-            f"{len(ids)} only {name} ({', '.join(map(repr, sorted(ids)[:5]))}{' ...' if len(ids) > 5 else ''})"
+            f"{len(ids)} only {name} ({_first(sorted(ids))})"
             for name, ids in (("before", first - second), ("after", second - first))
             if ids
         ]
@@ -286,7 +317,7 @@ def expect_same(before: Items, after: Items, metric: str) -> None:
         raise ScoreError(f"{metric} was counted in two ways: {one.recipe} before, {two.recipe} after; score both again")
     other = np.flatnonzero(one.refs != two.refs)
     if len(other):
-        shown = ", ".join(repr(before.ids[i]) for i in other[:5]) + (" ..." if len(other) > 5 else "")
+        shown = _first([before.ids[i] for i in other])
         raise ScoreError(f"{len(other)} items have other references before than after ({shown}); score both again")
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from speechxfer.errors import ConfigError, ScoreError
-from speechxfer.scoring import edits, translation
+from speechxfer.scoring import edits, glossary, survival, translation
 
 EDIT_COLUMNS = ("insertions", "deletions", "substitutions", "hits")
 
@@ -25,22 +25,24 @@ class Metric:
 
     `name` as in a task or a rule; `tokens` what it counts, for the signature; `library` the distribution that counts,
     whose version tells where a score came from; `columns` the names of the k statistics.
-    `statistics(references, hypotheses)` takes the references of each item [n][>= 1] and the hypotheses [n], and gives
-    float64 [n, k]. `value` takes sums [..., k] and gives [...]: NaN where there is nothing to divide by. `unit` is
-    "rate" for a fraction that is shown in per cent, "points" for a number that is shown as it is. A `verbatim` metric
-    scores the text as it is, in NFC; others the output of the task's normaliser. `bounds` enclose every value.
+    `statistics` takes what `reads` names, in that order: the references of each item [n][>= 1], the hypotheses [n],
+    the sources [n] that were translated; it gives float64 [n, k]. `value` takes sums [..., k] and gives [...]: NaN
+    where there is nothing to divide by. `unit` is "rate" for a fraction that is shown in per cent, "points" for a
+    number that is shown as it is. A `verbatim` metric scores the text as it is, in NFC; others the output of the task's
+    normaliser. `bounds` enclose every value.
     """
 
     name: str
     tokens: str
     library: str
     columns: tuple[str, ...]
-    statistics: Callable[[Sequence[Sequence[str]], Sequence[str]], np.ndarray]
+    statistics: Callable[..., np.ndarray]
     value: Callable[[np.ndarray], np.ndarray]
     unit: Literal["rate", "points"]
     higher_is_better: bool
     verbatim: bool
     bounds: tuple[float, float]
+    reads: tuple[Literal["sources", "references", "hypotheses"], ...] = ("references", "hypotheses")
 
 
 # Error rates
@@ -155,12 +157,53 @@ def _chrf(name: str, word_order: int, references: Sequence[str]) -> Metric:
     return _translation_metric(name, tokens, columns, statistics, translation.chrf_value)
 
 
+# Against the source
+
+
+def kept(numerals: survival.Numerals | None = None) -> Metric:
+    """Of what must survive translation, how much does; `numerals` know numbers that are written in words."""
+    return Metric(
+        name="kept",
+        tokens="+".join(survival.KINDS)
+        + f".v{survival.VERSION}"
+        + (f"+numerals:{numerals.signature}" if numerals else ""),
+        library="speechxfer",
+        columns=survival.COLUMNS,
+        statistics=partial(survival.statistics, numerals),
+        value=survival.kept_value,
+        unit="rate",
+        higher_is_better=True,
+        verbatim=True,
+        bounds=(0.0, 1.0),
+        reads=("sources", "references", "hypotheses"),
+    )
+
+
+def terms(given: glossary.Glossary | None = None) -> Metric:
+    """Of the terms of a glossary in the sources, how many are translated by it. Without one there are no statistics."""
+    return Metric(
+        name="glossary",
+        tokens=f"terms:{given.signature}" if given else "terms",
+        library="regex",
+        columns=glossary.COLUMNS,
+        statistics=partial(glossary.statistics, given),
+        value=_quotient,
+        unit="rate",
+        higher_is_better=True,
+        verbatim=True,
+        bounds=(0.0, 1.0),
+        reads=("sources", "hypotheses"),
+    )
+
+
 METRICS: dict[str, Callable[[Sequence[str]], Metric]] = {
     **{name: partial(_edit_metric, name) for name in edits.COUNTED},
     "bleu": _bleu,
     "chrf": partial(_chrf, "chrf", 0),
     "chrf++": partial(_chrf, "chrf++", translation.WORD_ORDER),
     "ter": _ter,
+    "kept": lambda references: kept(),
+    "glossary": lambda references: terms(),
 }
 TOKENISED = ("bleu", "ter")  # these take a tokeniser by name: bleu:13a
 
@@ -203,7 +246,7 @@ def column(name: str) -> Metric:
         library="speechxfer",
         columns=("sum", "items"),
         statistics=partial(_made_elsewhere, name),
-        value=_mean,
+        value=_quotient,
         unit="points",
         higher_is_better=True,
         verbatim=True,
@@ -215,5 +258,5 @@ def _made_elsewhere(name: str, references: Sequence[Sequence[str]], hypotheses: 
     raise ScoreError(f"{name} is a column of scores made elsewhere; expected it with the predictions, not from texts")
 
 
-def _mean(sums: np.ndarray) -> np.ndarray:
+def _quotient(sums: np.ndarray) -> np.ndarray:
     return _ratio(sums[..., 0], sums[..., 1])

@@ -63,11 +63,11 @@ def spelled_number(value: str) -> float | None:
 class Columns:
     """Which column of a table holds what."""
 
-    fields: dict[str, str]  # field -> column: id, hyp, seconds, confidence; audio, channel, start, which may name a row
+    fields: dict[str, str]  # field -> column: id, hyp, seconds, confidence, source; audio, channel, start name a row
     refs: tuple[str, ...]
     groups: dict[str, str]  # column -> key
     scores: tuple[str, ...]
-    nested: tuple[str, ...]  # those of group, scores and alternatives that hold objects or lists, as in our own JSONL
+    nested: tuple[str, ...]  # group, scores, alternatives and n_best where they hold objects or lists, as in our JSONL
 
 
 def table(
@@ -105,14 +105,14 @@ def choose_columns(path: Path, kinds: dict[str, str | None], fields: Sequence[st
     """
     from speechxfer.columns import FIELDS, GROUPS
 
-    texts = ("text", *FIELDS["text"][1])
     hyps = ("hyp", "hypothesis", "prediction", "pred", "pred_text", "predicted", "output", "translation", "mt")
+    texts = [name for name in ("text", *FIELDS["text"][1]) if name not in hyps]
     choices = {
         "ref": ("ref", "reference", *texts, "gold", "ground_truth"),
         "hyp": hyps if "ref" in fields else (*hyps, *texts),
         "id": ("id", *FIELDS["id"][1], "segment_id", "sample_id", "name"),
         "confidence": ("confidence",),
-        **{name: (name, *FIELDS[name][1]) for name in ("audio", "channel", "start", "seconds")},
+        **{name: (name, *FIELDS[name][1]) for name in ("audio", "channel", "start", "seconds", "source")},
     }
     written = {name.lower(): name for name in reversed(kinds)}
     found = {
@@ -137,13 +137,13 @@ def choose_columns(path: Path, kinds: dict[str, str | None], fields: Sequence[st
 
     labels = {alias: key for key, aliases in GROUPS.items() for alias in (key, *aliases)}
     labels |= dict.fromkeys(("lang", *FIELDS["lang"][1]), "lang")
-    other = {"", "source", "src", "end", "words", "alternatives", *hyps}.union(*choices.values())  # no group of ours
+    other = {"", "end", "words", "alternatives", "n_best", *hyps}.union(*choices.values())  # no group of ours
     groups, scores, nested, ignored = {}, [], [], []
     for name, kind in kinds.items():
         key = name.lower()
         if name in refs or name in found.values() or kind is None:
             continue
-        if kind == "nested" and name in ("group", "scores", "alternatives"):
+        if kind == "nested" and name in ("group", "scores", "alternatives", "n_best"):
             nested.append(name)
         elif kind == "nested" or key in other or numbered.fullmatch(name):
             ignored.append(name or "the column without a name")
@@ -193,6 +193,11 @@ def _from_table(
     if "hyp" in fields:
         made["hyp"] = named["hyp"]
         expect_text(columns.fields["hyp"], named["hyp"])
+    source = named.get("source")
+    if source is not None:
+        expect_text(columns.fields["source"], source)
+        made["source"] = source
+    made["n_best"] = nested.get("n_best", ())
     for name in {"seconds", "confidence"} & columns.fields.keys():
         made[name] = numbers([columns.fields[name]]).get(columns.fields[name])
     made["scores"] = nested.get("scores", {})

@@ -41,8 +41,9 @@ def pair(refs: Sequence[Path], hyp: Path) -> Iterator[Prediction]:
     """Predictions from one or more files of references and one of hypotheses.
 
     Plain texts are named by their line, "000017"; an empty line is an empty text, the final line end is no line. Of
-    several references, those that are empty are left out unless all are. Groups, scores and seconds of tables come
-    along; where both sides have one, that of the references counts. Joined pairs come in the order of the hypotheses.
+    several references, those that are empty are left out unless all are. Groups, scores, seconds and source of tables
+    come along; where both sides have one, that of the references counts. Joined pairs come in the order of the
+    hypotheses.
 
     Raises ScoreError, before the first pair or at the end of the files, with all that is wrong: files of different
     length, ids that are missing, extra or twice there, lines that cannot be read. Nothing is yielded after that.
@@ -186,6 +187,7 @@ def _joined(refs: Sequence[Prediction], hyp: Prediction) -> Prediction:
         group=hyp.group | refs[0].group,
         scores=hyp.scores | refs[0].scores,
         seconds=hyp.seconds if refs[0].seconds is None else refs[0].seconds,
+        source=hyp.source if refs[0].source is None else refs[0].source,
     )
 
 

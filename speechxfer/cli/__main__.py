@@ -1,0 +1,3 @@
+from speechxfer.cli import main
+
+main()

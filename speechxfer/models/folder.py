@@ -1,0 +1,49 @@
+"""A checkpoint's folder, and what its small files say. Loads no torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechxfer.errors import CheckpointError
+
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "pytorch_model*.bin")  # files of a hub checkpoint
+
+
+def resolve(checkpoint: str | Path, wanted: Sequence[str] = WANTED) -> Path:
+    """The folder of a checkpoint: a local one, or a hub name's snapshot (downloaded once) of the `wanted` files.
+
+    Raises CheckpointError when it is neither.
+    """
+    folder = Path(checkpoint)
+    if (folder / "config.json").is_file():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{folder}: has no config.json; expected a checkpoint folder as transformers writes it")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(checkpoint), allow_patterns=list(wanted)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        found = f"neither a folder here nor a hub checkpoint within reach ({reason})"
+        raise CheckpointError(f"{checkpoint}: {found}") from error
+
+
+def read_json(file: Path) -> dict:
+    """A JSON file of a checkpoint; {} where there is no such file. Raises CheckpointError where it is not JSON."""
+    if not file.is_file():
+        return {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file}: not JSON ({error}); is the file cut short?") from error
+
+
+def saved_normaliser(folder: Path) -> str | None:
+    """What the training text of a checkpoint went through, where this package trained it."""
+    return read_json(folder / "speechxfer.json").get("normaliser")
+
+
+def save_normaliser(folder: Path, name: str) -> None:
+    (folder / "speechxfer.json").write_text(json.dumps({"normaliser": name}) + "\n")
