@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/installed
 	$(BIN)/python tasks/accent_ctc.py run --out runs/demo
+	$(BIN)/python tasks/translate_phrases.py run --out runs/demo-translation
 
 test: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .

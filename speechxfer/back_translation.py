@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechxfer.errors import ManifestError
+from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, read_manifest, write_manifest
+from speechxfer.models.graft import TAG as FORM
+from speechxfer.models.languages import target_codes
 from speechxfer.predict import DATA, RUN, predict
 from speechxfer.prediction import iterate
 from speechxfer.task import Data, Decode, Run
@@ -33,11 +35,17 @@ def back_translate(
 ) -> Path:
     """Write a manifest of pairs: the tag and what the reverse checkpoint made of a text as source, and the text.
 
-    texts: a manifest with `text`, or a text file of a sentence a line (.txt), whose blank lines are left out. `lang` is
-    the language that the checkpoint is to write, where it writes several. A text for which it wrote nothing makes no
-    pair: they are counted and said. Resumable: what it wrote goes to `out`.predictions.jsonl.
+    texts: a manifest with `text`, or a text file of a sentence a line (.txt), whose blank lines are left out. `tag` is
+    `>>name<<`, and no language's code; `lang` the language that the checkpoint is to write, where it writes several. A
+    text for which it wrote nothing makes no pair: they are counted and said. Resumable: what it wrote goes to
+    `out`.predictions.jsonl.
     Raises ManifestError, CheckpointError, ConfigError.
     """
+    if not FORM.fullmatch(tag) or target_codes([tag]):
+        raise ConfigError(
+            f"tag is {tag!r}; expected the form '>>name<<', without spaces, of a name that is no language's code"
+            f" ('>>hin<<' tells a model which language to write), such as {TAG!r}"
+        )
     out = Path(out)
     asked, predictions = (out.with_name(f"{out.name}.{name}.jsonl") for name in ("sources", "predictions"))
     found = list(_texts(Path(texts)))

@@ -3,18 +3,23 @@
 `cascade` predicts a manifest with both, each step a predictions file of its own, and scores three things: what was
 recognised against the transcripts, its translations against the references, and the translations of the transcripts
 themselves, as if nothing had been misheard. The gap between the last two is what recognition costs; what is missing
-there to a perfect score is the translator's.
+there to a perfect score is the translator's. The source of both is the transcript, whatever was heard: a number that
+was said is to be in the translation (metric `kept`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speechxfer.errors import ManifestError
+import numpy as np
+
+from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, Manifest, expect_files, read_manifest, write_manifest
+from speechxfer.models import CTC, MARIAN, family_of, resolve
 from speechxfer.predict import predict
 from speechxfer.prediction import Prediction, iterate, write_predictions
+from speechxfer.receipt import read_receipt, write_receipt
 from speechxfer.recogniser import Audio, Recogniser
 from speechxfer.task import Decode, Task
 from speechxfer.translator import DECODE, Translator
@@ -36,7 +41,7 @@ class Cascade:
     def translate(
         self, sound: Audio | Sequence[Audio], *, lang: str | None = None, decode: Decode = DECODE
     ) -> str | list[str]:
-        """The translation of a recording, or of a list of them in its order. Silence is translated by "".
+        """The translation of a recording, or of a list of them in its order: "" where nothing was heard.
 
         Raises AudioError as `Recogniser.transcribe` does, ConfigError as `Translator.translate` does.
         """
@@ -47,23 +52,31 @@ class Cascade:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What each half costs: scores of what was recognised, and of the translations from transcripts against speech."""
+    """What each half costs: scores of what was recognised and of its translations, and what mishearing lost."""
 
     recognised: dict[str, "Score"]
+    translated: dict[str, "Score"]
     lost: list["Difference"]  # by metric: `before` from transcripts, `after` from speech
 
     def table(self) -> str:
-        """As plain text of at most 80 columns."""
+        """As plain text of at most 80 columns. What was lost is above 0 where mishearing did harm."""
         from speechxfer.scoring.table import extent_of, figure
 
         wer = self.recognised["wer"]
         ends = "" if wer.low is None else f" [{extent_of(wer.low, wer.high, wer.unit)}]"
         lines = [f"recognised with WER {figure(wer.value, wer.unit)} %{ends}, {wer.n} recordings", ""]
-        lines.append(f"{'':12}{'from transcripts':>18}{'from speech':>14}{'lost by hearing':>17}{'95% interval':>18}")
+        lines.append(f"{'':13}{'from transcripts':>17}{'from speech':>14}{'lost by hearing':>18}{'95% interval':>18}")
         for one in self.lost:
-            ends = "-" if one.low is None else extent_of(-one.high, -one.low, one.unit)
-            values = [figure(value, one.unit) for value in (one.before, one.after, -one.value)]
-            lines.append(f"{one.metric:12}{values[0]:>18}{values[1]:>14}{values[2]:>17}{ends:>18}")
+            sign = -1 if self.translated[one.metric].higher_is_better else 1
+            ends = "-"
+            if one.low is not None:
+                low, high = sorted(sign * end + 0.0 for end in (one.low, one.high))  # + 0.0: no "-0.00"
+                ends = extent_of(low, high, one.unit)
+            values = (one.before, one.after, sign * one.value + 0.0)
+            scale = max(one.before, one.after)  # one number of digits in a line
+            figures = [figure(None if np.isnan(value) else value, one.unit, scale) for value in values]
+            title = f"{one.metric.upper()} in %" if one.unit == "rate" else one.metric
+            lines.append(f"{title:13}{figures[0]:>17}{figures[1]:>14}{figures[2]:>18}{ends:>18}")
         return "\n".join(lines)
 
 
@@ -71,52 +84,80 @@ def cascade(recogniser: str, translator: str, manifest: str | Path, out: str | P
     """Predict a manifest of speech, `source` (its transcript) and `text` (its translation) by both models, and score.
 
     Writes NAME.predictions.jsonl and NAME.scores.json into the folder `out` for "recognised", "cascade" and
-    "transcripts". Of `task` data, decode, run and metrics (of the translations) matter. What is predicted already is
-    not predicted again. Raises what `predict` and `score_file` raise.
+    "transcripts". Of `task` data, decode, run, and what says how translations are scored matter. What is predicted
+    already is not predicted again. Raises ConfigError for a checkpoint of the other kind, ManifestError where no word
+    was recognised in any recording, and what `predict` and `score_file` raise.
     """
     from speechxfer.scoring.comparison import compare
     from speechxfer.scoring.items import read_items
 
     out = Path(out)
     expect_files([manifest])
+    _check(recogniser, translator, task)
     speech = read_manifest(manifest, require=("audio", "source", "text"))
     out.mkdir(parents=True, exist_ok=True)
     heard = _recognise(recogniser, manifest, speech, out, task)
-    for name, sources in ((CASCADE, heard), (TRANSCRIPTS, {e.id: e.source for e in speech})):
-        _translate(translator, speech, sources, out, name, task)
-    recognised = _score(replace(task, metrics=("wer", "cer"), normaliser="", score_normaliser=""), out, RECOGNISED)
-    for name in (CASCADE, TRANSCRIPTS):
-        _score(task, out, name)
-    return Verdict(recognised, compare(*(read_items(out / f"{name}.items.npz") for name in (TRANSCRIPTS, CASCADE))))
+    said = {example.id: example.source for example in speech}
+    for name, texts in ((CASCADE, {p.id: p.hyp for p in heard.values()}), (TRANSCRIPTS, said)):
+        _translate(translator, speech, heard, texts, out, name, task)
+    recognised = _score(replace(task, metrics=CTC.metrics, normaliser="", score_normaliser=""), out, RECOGNISED)
+    translated = {name: _score(task, out, name) for name in (CASCADE, TRANSCRIPTS)}
+    items = (read_items(out / f"{name}.items.npz") for name in (TRANSCRIPTS, CASCADE))
+    return Verdict(recognised, translated[CASCADE], compare(*items))
+
+
+def _check(recogniser: str, translator: str, task: Task) -> None:
+    """Raise, before anything takes time, what would be raised after it."""
+    from speechxfer.verbs import check_scoring
+
+    wrong = []
+    for role, checkpoint, family in (("recogniser", recogniser, CTC), ("translator", translator, MARIAN)):
+        given = family_of(resolve(checkpoint)).given
+        if given != family.given:
+            wrong.append(f"{checkpoint}: takes {given}, so it is no {role}; expected one that takes {family.given}")
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    check_scoring(task)
 
 
 def _file(out: Path, name: str) -> Path:
     return out / f"{name}.predictions.jsonl"
 
 
-def _recognise(checkpoint: str, manifest: str | Path, speech: Manifest, out: Path, task: Task) -> dict[str, str]:
+def _recognise(checkpoint: str, manifest: str | Path, speech: Manifest, out: Path, task: Task) -> dict[str, Prediction]:
     """Write what was recognised, with the transcript as its reference; returns it by id."""
     raw = _file(out, "speech")  # its references are the translations, as the manifest has them
     predict(checkpoint, manifest, raw, data=task.data, decode=task.decode, run=task.run)
     transcripts = {example.id: example.source for example in speech}
-    found = {p.id: p for p in iterate(raw)}
-    rows = (replace(p, ref=transcripts[p.id], source=None) for p in found.values())
-    write_predictions(_file(out, RECOGNISED), rows)
-    return {name: p.hyp for name, p in found.items()}
+    heard = {p.id: replace(p, ref=transcripts[p.id], source=None) for p in iterate(raw)}
+    write_predictions(_file(out, RECOGNISED), heard.values())
+    write_receipt(_file(out, RECOGNISED), read_receipt(raw))
+    return heard
 
 
-def _translate(checkpoint: str, speech: Manifest, sources: dict[str, str], out: Path, name: str, task: Task) -> None:
+def _translate(
+    checkpoint: str,
+    speech: Manifest,
+    heard: Mapping[str, Prediction],
+    texts: Mapping[str, str],
+    out: Path,
+    name: str,
+    task: Task,
+) -> None:
     """Translate a text for each recording. Where nothing was heard there is nothing to translate: "" it stays."""
-    asked, raw = out / f"{name}.jsonl", _file(out, f"{name}-heard")
-    rows = [Example(e.id, e.text, source=sources[e.id], group=e.group, lang=e.lang) for e in speech]
-    spoken = [row for row in rows if row.source.strip()]
-    if not spoken:
+    asked, raw = out / f"{name}.asked.jsonl", _file(out, f"{name}.asked")
+    rows = [
+        Example(e.id, e.text, source=texts[e.id], group=e.group, lang=e.lang) for e in speech if texts[e.id].strip()
+    ]
+    if not rows:
         raise ManifestError(f"{speech.name}: no word was recognised in {len(speech)} recordings: is it the language?")
-    write_manifest(asked, spoken)
+    write_manifest(asked, rows)
     predict(checkpoint, asked, raw, data=task.data, decode=task.decode, run=task.run)
-    found = {p.id: p for p in iterate(raw)}
-    silent = {e.id: Prediction(e.id, e.text, "", group=e.group, source=e.source) for e in rows if e.id not in found}
-    write_predictions(_file(out, name), ((found | silent)[row.id] for row in rows))
+    found = {e.id: Prediction(e.id, e.text, "", group=e.group) for e in speech} | {p.id: p for p in iterate(raw)}
+    write_predictions(
+        _file(out, name), (replace(found[e.id], source=e.source, seconds=heard[e.id].seconds) for e in speech)
+    )
+    write_receipt(_file(out, name), read_receipt(raw))
 
 
 def _score(task: Task, out: Path, name: str) -> dict[str, "Score"]:

@@ -36,6 +36,17 @@ def check(task: Task) -> None:
     from speechxfer.data import read_examples
     from speechxfer.manifest import expect_files
     from speechxfer.models import family_of, resolve
+
+    check_scoring(task)
+    gate.judge({}, task.require)
+    expect_files(task.manifest(name) for name in sets(task))
+    given = family_of(resolve(task.model)).given
+    for name in sets(task):
+        read_examples(task.manifest(name), given, "text")
+
+
+def check_scoring(task: Task) -> None:
+    """Raise what scoring would raise of the task alone: metrics that there are not, a list that cannot be read."""
     from speechxfer.scoring import metrics
 
     for name in task.metrics:
@@ -43,11 +54,6 @@ def check(task: Task) -> None:
     equivalences(task)
     if "glossary" in task.metrics and not glossary(task):
         raise ConfigError("metric glossary without a file of terms; expected --glossary FILE or Task(glossary=...)")
-    gate.judge({}, task.require)
-    expect_files(task.manifest(name) for name in sets(task))
-    given = family_of(resolve(task.model)).given
-    for name in sets(task):
-        read_examples(task.manifest(name), given, "text")
 
 
 def train_run(task: Task, run: Path) -> None:
@@ -242,14 +248,20 @@ def read_run_items(task: Task, run: Path) -> dict[str, dict[str, "Items"]]:
 
 
 def comparison(scores: dict[str, dict[str, dict[str, "Score"]]]) -> str:
-    """Before against after, a line for each set and metric, rates in per cent, at most 80 columns."""
+    """Before against after, a line for each set and metric, rates in per cent, at most 80 columns.
+
+    The change of a rate is that of the rate itself in per cent, the change of points is in points.
+    """
     lines = [f"{'':14}{'before':>24}{'after':>24}{'change':>12}"]
     for name, of_set in scores["after" if "after" in scores else "before"].items():
         for metric in of_set:
             before, after = (scores.get(stage, {}).get(name, {}).get(metric) for stage in STAGES)
             change = "-"
-            if before and after and before.value and after.value is not None:
-                change = f"{100 * (after.value / before.value - 1):+.1f} %"
+            if before and after and None not in (before.value, after.value):
+                if after.unit == "points":
+                    change = f"{after.value - before.value:+.1f}"
+                elif before.value:
+                    change = f"{100 * (after.value / before.value - 1):+.1f} %"
             lines.append(f"{name + ' ' + metric:14}{_with_interval(before):>24}{_with_interval(after):>24}{change:>12}")
     return "\n".join(lines)
 

@@ -2,7 +2,8 @@
 
     python tasks/pretrain_marian.py run --out runs/pretrain-marian
 
-Sixty thousand pairs of the demo's grammar (speechxfer/demo/phrases), from random weights. English as the demo's
+Sixty thousand pairs of the demo's grammar (speechxfer/demo/phrases), from random weights: 99.1 BLEU (95 % interval
+98.7 to 99.4) on unseen sentences of it, after some twenty minutes of one shared CPU core. English as the demo's
 recogniser writes it: lowercase, no punctuation, numbers in words.
 """
 

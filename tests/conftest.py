@@ -139,6 +139,27 @@ def toy(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def speech_run(toy, tmp_path_factory) -> Path:
+    """A run folder in which the toy language was learnt in a few seconds of training."""
+    from speechxfer.task import Data, Optim, Run, Task
+    from speechxfer.train import train
+
+    task = Task(
+        name="toy",
+        model=str(toy / "tiny"),
+        train=str(toy / "train.jsonl"),
+        dev=str(toy / "dev.jsonl"),
+        data=Data(batch_seconds=12, workers=0),
+        optim=Optim(lr=5e-3),
+        run=Run(steps=300, eval_every=100, save_every=300, precision="fp32", device="cpu"),
+    )
+    out = tmp_path_factory.mktemp("speech-run") / "run"
+    result = train(task, out)
+    assert result.best < 0.1, "the toy model did not learn to speak: see tests/test_train.py"
+    return out
+
+
+@pytest.fixture(scope="session")
 def toy_pair(tmp_path_factory) -> Path:
     """A folder with train, dev, test and old manifests of the toy pair, and checkpoints `joint` and `separate`."""
     folder = tmp_path_factory.mktemp("pair")

@@ -16,10 +16,12 @@ import soundfile
 
 from speechxfer.demo import corpus as corpus_module
 from speechxfer.demo import grammar as grammar_module
+from speechxfer.demo import phrases
 from speechxfer.demo.corpus import ACCENTS, SAMPLE_RATE, VARIANTS, CorpusSpec, record, speakers, write_corpus
 from speechxfer.demo.grammar import SPLITS, conjugate, plural, sentence, sentence_of, split_of
 from speechxfer.demo.voices import Engine, Speaker
 from speechxfer.errors import ConfigError
+from speechxfer.manifest import read_manifest
 
 TEXT = "we would rather walk past the old harbour and take a bath"
 
@@ -275,9 +277,56 @@ def test_a_manifest_stands_for_a_whole_corpus(engine, tmp_path, monkeypatch):
     assert len(manifest.read_text().splitlines()) == len(list((tmp_path / "audio" / "rp-dev").iterdir())) < 6
 
 
+@pytest.mark.parametrize(("language", "script"), [("hi", r"[\u0900-\u097f ]+"), ("de", r"[A-Za-zäöüÄÖÜß ]+")])
+def test_a_translated_corpus_speaks_english_and_writes_the_language(engine, tmp_path, monkeypatch, language, script):
+    spoken, speak = [], Engine.speak
+
+    def heard(self, text: str, speaker: Speaker) -> np.ndarray:
+        spoken.append(text)
+        return speak(self, text, speaker)
+
+    monkeypatch.setattr(Engine, "speak", heard)
+    spec = CorpusSpec("scottish", "dev", minutes=0.5, speakers=3, translated=language)
+    manifest = write_corpus(tmp_path, spec, progress=False, workers=1)
+    assert manifest == tmp_path / f"scottish-{language}-dev.jsonl"
+    rows = read_manifest(manifest, require=("audio", "source", "text"))
+    assert len(rows) > 5 and [row.source for row in rows] == spoken
+    rng = random.Random(0)
+    languages = {pair.en: getattr(pair, language) for pair in (phrases.pair(rng) for _ in range(20_000))}
+    known = [row for row in rows if row.source in languages]
+    assert known and all(row.text == languages[row.source] for row in known)
+    for row in rows:
+        assert re.fullmatch("[a-z' ]+", row.source) and re.fullmatch(script, row.text), row
+        assert split_of(row.source) == "dev" and row.lang == language
+        assert row.audio.parent == tmp_path / "audio" / f"scottish-{language}-dev" and row.audio.is_file()
+        assert row.group.keys() == {"accent", "speaker"}
+
+
+def test_a_translated_corpus_is_of_its_phrases(engine, tmp_path, monkeypatch):
+    """Other phrases make it anew, another grammar does not; of a corpus without a language the reverse is true."""
+    made = []
+    monkeypatch.setattr(corpus_module, "_write_chunk", lambda *_: made.append(1) or [{"seconds": 1.0}])
+
+    def writes(language: str) -> bool:
+        made.clear()
+        write_corpus(tmp_path, CorpusSpec("rp", "dev", 0.1, translated=language), progress=False, workers=1)
+        return bool(made)
+
+    assert [writes(language) for language in ("hi", "de", "")] == [True] * 3
+    assert [writes(language) for language in ("hi", "de", "")] == [False] * 3, "each under its own name"
+    with monkeypatch.context() as patch:
+        patch.setattr(phrases, "fingerprint", lambda: "other phrases")
+        assert [writes(language) for language in ("hi", "de", "")] == [True, True, False]
+        assert [writes(language) for language in ("hi", "de", "")] == [False] * 3
+    monkeypatch.setattr(corpus_module, "fingerprint", lambda: "another grammar")
+    assert [writes(language) for language in ("hi", "de", "")] == [True] * 3  # back to the phrases as they were
+    assert not writes("hi") and not writes("")
+
+
 def test_every_wrong_field_is_named_at_once():
     with pytest.raises(ConfigError) as caught:
-        CorpusSpec("klingon", "training", minutes=0, container="mp3")
+        CorpusSpec("klingon", "training", minutes=0, container="mp3", translated="fr")
     message = str(caught.value)
-    for part in ("'klingon'; expected one of american", "'training'", "minutes is 0; expected > 0", "'mp3'"):
+    for part in ("'klingon'; expected one of 'american'", "'training'", "minutes is 0; expected > 0", "'mp3'"):
         assert part in message
+    assert "translated is 'fr'; expected one of '', 'de', 'hi'" in message

@@ -16,28 +16,13 @@ from speechxfer.models import load_checkpoint
 from speechxfer.models.base import Hypothesis
 from speechxfer.prediction import Prediction
 from speechxfer.recogniser import Recogniser
-from speechxfer.task import Data, Optim, Run, Task
-from speechxfer.train import train
 
 SENTENCES = ("ab c", "d", "abd dcb", "cab a", "bad cab dab", "bc", "da ba", "bcd")
 
 
 @pytest.fixture(scope="module")
-def best(toy, tmp_path_factory) -> Path:
-    """The toy checkpoint after a few seconds of training."""
-    task = Task(
-        name="toy",
-        model=str(toy / "tiny"),
-        train=str(toy / "train.jsonl"),
-        dev=str(toy / "dev.jsonl"),
-        data=Data(batch_seconds=12, workers=0),
-        optim=Optim(lr=5e-3),
-        run=Run(steps=300, eval_every=100, save_every=300, precision="fp32", device="cpu"),
-    )
-    out = tmp_path_factory.mktemp("recogniser") / "run"
-    result = train(task, out)
-    assert result.best < 0.1, "the toy model did not learn to speak: see tests/test_train.py"
-    return out / "best"
+def best(speech_run) -> Path:
+    return speech_run / "best"
 
 
 @pytest.fixture(scope="module")

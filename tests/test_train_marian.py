@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sacrebleu
 import test_parallel
@@ -20,6 +21,7 @@ from speechxfer import checkpoint
 from speechxfer.adapt.freeze import Freeze
 from speechxfer.adapt.label_smoothing import LabelSmoothing
 from speechxfer.cli import main
+from speechxfer.data import TrainingBatches, read_mixture
 from speechxfer.errors import CheckpointError, ConfigError, ManifestError
 from speechxfer.evaluate import Dev, DevScore
 from speechxfer.manifest import read_manifest
@@ -248,6 +250,39 @@ def test_sampling_and_smoothing_were_on(toy_pair, tmp_path):
         weights.append(load_file(tmp_path / str(number) / "last/model.safetensors"))
     for other in weights[1:]:
         assert furthest(weights[0], other) > 1e-4
+
+
+@pytest.mark.parametrize("sampling", [0.1, 0.2])
+def test_batches_of_drawn_pieces_are_about_of_the_budget(toy_pair, sampling):
+    """Drawn pieces are more than the best ones: batches cut by the latter would be far over it."""
+    data, run = Data(batch_tokens=600, workers=0), Run()
+    drawing = dataclasses.replace(data, sampling=sampling)
+    frontend = load_checkpoint(toy_pair / "joint").frontend
+    mixture = read_mixture([Source(str(toy_pair / "train.jsonl"))], "source", data)
+    lengths = frontend.lengths(mixture.manifests[0])
+
+    def padded(planned_for: Data) -> np.ndarray:
+        plan = mixture.plan(lengths, frontend, planned_for, run)
+        batches = TrainingBatches(mixture, plan, frontend, drawing, run.seed)
+        return np.array([batches[step, 0].padded for step in range(plan.steps_before(1))]) / data.batch_tokens
+
+    best, drawn = padded(data), padded(drawing)
+    assert best.mean() > 1.4, "nothing to mend"
+    assert 0.9 < drawn.mean() < 1.1 and drawn.max() < best.max()
+    plans = [mixture.plan(lengths, frontend, drawing, run).epoch(1) for _ in range(2)]
+    assert [batch.tolist() for batch in plans[0]] == [batch.tolist() for batch in plans[1]], "what is measured is fixed"
+
+
+def test_a_pair_that_sampling_may_lift_over_the_budget_is_a_batch_of_its_own(toy_pair):
+    frontend = load_checkpoint(toy_pair / "joint").frontend
+    mixture = read_mixture([Source(str(toy_pair / "train.jsonl"))], "source", Data())
+    lengths = frontend.lengths(mixture.manifests[0])
+    tight = Data(batch_tokens=2 * int(lengths.sum(axis=1).max()), sampling=0.1)
+    batches = mixture.plan(lengths, frontend, tight, Run()).epoch(0)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    greatest = np.array([lengths[batch].sum(axis=1).max() for batch in batches]) / tight.batch_tokens
+    assert {len(batch) for batch, one in zip(batches, greatest, strict=True) if one > 0.4} == {1}
+    assert max(map(len, batches)) > 1
 
 
 def test_another_sampling_is_another_run(toy_pair, tmp_path, monkeypatch):

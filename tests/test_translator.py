@@ -399,6 +399,18 @@ def test_back_translation_of_a_manifest_keeps_what_the_rows_say(best, tmp_path):
         assert row["group"] == {"domain": "toys", "origin": "back-translation"}
 
 
+@pytest.mark.parametrize(
+    "tag", ["back", "<back>", ">>a back<<", ">>back<< ", ">><<", "", ">>hi<<", ">>hin<<", ">>pt_BR<<"]
+)
+def test_a_tag_that_is_none_or_a_language_is_refused(best, tmp_path, capsys, tag):
+    """Before anything is drawn: a language's code would make the model write that language."""
+    (tmp_path / "mono.txt").write_text("ab\n")
+    command = ["backtranslate", tmp_path / "mono.txt", "--checkpoint", best, "--out", tmp_path / "made.jsonl"]
+    said = refused(capsys, *command, f"--tag={tag}")
+    assert said.startswith(f"speechxfer: tag is {tag!r}; expected the form '>>name<<', without spaces")
+    assert [path.name for path in tmp_path.iterdir()] == ["mono.txt"]
+
+
 def test_it_is_drawn_unless_it_is_told_not_to_be(best, tmp_path):
     (tmp_path / "mono.txt").write_text("\n".join(SOURCES))
 

@@ -76,7 +76,7 @@ class CorpusSpec:
         closed = {"accent": ACCENTS, "split": SPLITS, "container": ("flac", "wav"), "translated": ("", *LANGUAGES)}
         for field, choices in closed.items():
             if getattr(self, field) not in choices:
-                problems.append(f"{field} is {getattr(self, field)!r}; expected one of {', '.join(choices)}")
+                problems.append(f"{field} is {getattr(self, field)!r}; expected one of {', '.join(map(repr, choices))}")
         for field in ("minutes", "speakers"):
             if not getattr(self, field) > 0:
                 problems.append(f"{field} is {getattr(self, field)!r}; expected > 0")
@@ -89,9 +89,9 @@ class CorpusSpec:
 
 
 def write_corpus(folder: str | Path, spec: CorpusSpec, *, progress: bool = True, workers: int | None = None) -> Path:
-    """Write <folder>/<accent>-<split>.jsonl and <folder>/audio/<accent>-<split>/; returns the manifest's path.
+    """Write <folder>/<name>.jsonl and <folder>/audio/<name>/, `spec.name`; returns the manifest's path.
 
-    The manifest comes last and by a rename, so where it exists the corpus is whole; <accent>-<split>.spec.json
+    The manifest comes last and by a rename, so where it exists the corpus is whole; <name>.spec.json
     beside it says which one. The same spec again returns at once; another spec or another grammar under the
     same name replaces it. `workers` are processes (default: one per core; more than one needs a caller whose
     script is guarded by `if __name__ == "__main__"`). Raises ConfigError when espeak-ng is missing.
