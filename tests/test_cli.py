@@ -19,6 +19,7 @@ from speechxfer.scoring.items import extract, write_items
 from speechxfer.task import Source, Task
 
 VERBS = ("run", "train", "lint", "show", "predict", "score", "compare", "gate", "report")
+VERBS += ("translate", "cascade", "graft", "backtranslate")
 COMMAND = [sys.executable, "-m", "speechxfer.cli"]
 
 
