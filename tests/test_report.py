@@ -38,6 +38,7 @@ from speechxfer.scoring.diagnosis import diagnose, diagnosis_path, write_diagnos
 from speechxfer.scoring.equivalence import read_equivalences
 from speechxfer.scoring.items import extract, items_path, write_items
 from speechxfer.task import Source, Task, fields
+from speechxfer.verbs import score_file
 
 SECTIONS = ("verdict", "scores", "groups", "curves", "worst", "errors", "training", "task")
 SCRIPT = "<script>alert('1')</script>"
@@ -363,6 +364,24 @@ def test_spellings_that_count_as_the_same_are_no_errors_in_the_alignment(tmp_pat
     assert "score again" in found().why and not found().items
 
 
+def test_translations_are_ranked_by_what_a_sentence_can_have_and_shown_with_their_source(tmp_path):
+    rows = [
+        Prediction("right", "वह आया", "वह आया", source="he came {0} at 5"),
+        Prediction("wrong", "{0} को 5 बजे वह आया", "कोई नहीं 7", source="at 5 he came to {0} at 5"),
+        Prediction("near", "वह घर आया", "वह घर गया", source="he came home"),
+    ]
+    run = tmp_path / "run"
+    write_predictions(run / "after/test.predictions.jsonl", rows)
+    task = Task("t", "m", metrics=("bleu", "chrf++", "kept"))
+    score_file(task, run / "after/test.predictions.jsonl", run / "after/test.scores.json")
+    found = worst(read_runs([run])[0], "test")
+    assert (found.metric, [one.id for one in found.items]) == ("chrf++", ["wrong", "near"])  # BLEU is 0 of all three
+    assert [one.source for one in found.items] == [rows[1].source, rows[2].source]
+    html = report([run], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "he came home" in html and "What must survive" in html
+    assert re.search(r"2 have lost .*, 1 have a number or URL too many", html)
+
+
 def test_the_reference_decides_the_direction():
     assert [direction(text) for text in ("«أنا» hello", "¡hola! أنا", "שלום", "12 !", "")] == [
         "rtl",
@@ -475,6 +494,7 @@ def test_without_audio_one_line_says_why(tmp_path):
     assert "gone.jsonl: no such file" in player.clips(str(tmp_path / "gone.jsonl"), ["a"])[1]
     write_manifest(tmp_path / "m.jsonl", [Example("a", "x", tmp_path / "gone.wav"), Example("b", "x", source="y")])
     found, why = player.clips(str(tmp_path / "m.jsonl"), ["a", "b"])
+    assert player.clips(str(tmp_path / "m.jsonl"), ["b"]) == ({}, ""), "of text alone nobody misses a recording"
     assert why == "" and found["a"].uri == "" and "gone.wav: no such file" in found["a"].why and "b" not in found
 
 

@@ -41,6 +41,8 @@ class Player:
             examples = {example.id: example for example in rows.select(places)}
         except ManifestError as error:
             return {}, f"No audio: {str(error).splitlines()[0]}"
+        if examples and not any(example.audio for example in examples.values()):
+            return {}, ""  # text alone: nobody misses a recording
         clips = {name: self._clip(examples[name]) for name in ids if name in examples and examples[name].audio}
         return clips, "" if clips else f"No audio: {manifest} has none of these items with a recording."
 

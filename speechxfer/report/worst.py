@@ -16,6 +16,7 @@ from speechxfer.scoring.diagnosis import words
 from speechxfer.scoring.edits import alignment, graphemes
 from speechxfer.scoring.equivalence import Equivalences, read_equivalences
 from speechxfer.scoring.items import Column, Items, read_items
+from speechxfer.scoring.metrics import Metric
 
 SHOWN = 12  # items of a set
 TOKENS = 150  # of an alignment; a hypothesis that ran away is cut there
@@ -37,6 +38,7 @@ class Item:
     """`errors` are None for a metric that does not count them; `before` is the same figure before training."""
 
     id: str
+    source: str | None  # the sentence that was translated
     group: dict[str, str]
     direction: str  # of the reference's writing: "ltr", "rtl", or "auto" where no letter tells
     seconds: float | None
@@ -70,12 +72,13 @@ def worst(run: RunFolder, name: str) -> Worst:
 
 
 def _worst(run: RunFolder, name: str, items: Items) -> Worst:
-    metric_name, column = next(iter(items.columns.items()))  # the first of the task decides
+    metric_name = ranking(items)
+    column = items.columns[metric_name]
     metric, values = column.metric, _values(column)
     before = _before(run, name, items, metric_name)
     counted = set(EDITS) <= set(metric.columns)
     errors = column.statistics[:, [metric.columns.index(one) for one in EDITS]].sum(axis=1) if counted else None
-    order = _worst_first(values, errors, metric.higher_is_better)[:SHOWN]
+    order = _worst_first(values, errors, metric)[:SHOWN]
     rows = _rows(run, name, [items.ids[i] for i in order])
     normaliser, found = normaliser_of(column.recipe), []
     equal = equivalences_of(run, column.recipe)
@@ -85,6 +88,7 @@ def _worst(run: RunFolder, name: str, items: Items) -> Worst:
         found.append(
             Item(
                 id=row.id,
+                source=row.source,
                 group=row.group,
                 direction=direction(row.ref),
                 seconds=row.seconds,
@@ -98,6 +102,15 @@ def _worst(run: RunFolder, name: str, items: Items) -> Worst:
     return Worst(run, name, metric_name, metric.unit, counted, tuple(found))
 
 
+def ranking(items: Items) -> str:
+    """The metric by which items are ranked: the task's first, but one that means something of a single sentence.
+
+    BLEU is 0 of any sentence that has no four words right in a row, be it right from end to end.
+    """
+    names = list(items.columns)
+    return next((name for name in names if not name.startswith("bleu")), names[0])
+
+
 def _values(column: Column) -> np.ndarray:
     """[n] the score of each item alone, NaN where its references hold no token."""
     return column.metric.value(column.statistics.astype(np.float64))
@@ -107,11 +120,12 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _worst_first(values: np.ndarray, errors: np.ndarray | None, higher_is_better: bool) -> np.ndarray:
-    """Indices [m] of the items with something wrong."""
-    badness = np.nan_to_num(-values if higher_is_better else values, nan=-np.inf)
+def _worst_first(values: np.ndarray, errors: np.ndarray | None, metric: Metric) -> np.ndarray:
+    """Indices [m] of the items with something wrong: with errors, or short of the best that the metric can say."""
+    badness = np.nan_to_num(-values if metric.higher_is_better else values, nan=-np.inf)
     if errors is None:
-        return np.argsort(-badness, kind="stable")
+        order = np.argsort(-badness, kind="stable")
+        return order[np.abs(values[order] - metric.bounds[metric.higher_is_better]) > 1e-9]  # not of nothing to score
     order = np.lexsort((-badness, -errors))
     return order[errors[order] > 0]
 
