@@ -24,6 +24,7 @@ _HOME = {
     "Perturb": "perturb",
     "Freeze": "adapt.freeze",
     "LabelSmoothing": "adapt.label_smoothing",
+    "Lora": "adapt.lora",
     "Example": "manifest",
     "read_manifest": "manifest",
     "write_manifest": "manifest",

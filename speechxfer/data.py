@@ -86,7 +86,8 @@ def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
         manifest, words = within_limits(read_examples(source.manifest, given, "text"), data)
         manifests.append(manifest)
         left_out += words
-    return Mixture(tuple(manifests), tuple(s.weight for s in sources), tuple(left_out))
+    weights = (s.weight * len(m) ** (1 / data.temperature) for s, m in zip(sources, manifests, strict=True))
+    return Mixture(tuple(manifests), tuple(weights), tuple(left_out))
 
 
 def read_examples(source: str | Path, given: str, *require: str) -> Manifest:

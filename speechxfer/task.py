@@ -36,6 +36,7 @@ class Source:
 class Data:
     """How examples become batches."""
 
+    temperature: float = math.inf  # of the mixture: weights are multiplied by each source's size ** (1 / temperature)
     batch_seconds: float = 80.0  # padded audio in a batch, seconds
     batch_tokens: int = 4096  # of text instead: padded source and target tokens in a batch
     min_seconds: float = 0.1  # shorter examples are left out, counted and reported
@@ -46,6 +47,8 @@ class Data:
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
 
     def __post_init__(self):
+        if not self.temperature > 0:
+            raise ConfigError(f"data.temperature is {self.temperature}; expected > 0: 1 draws sources by their size")
         if not 0 <= self.min_seconds < self.max_seconds:
             found = f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
             raise ConfigError(f"{found}: expected 0 <= min < max")

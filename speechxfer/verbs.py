@@ -159,7 +159,7 @@ def measured_by(task: Task, predictions: str | Path | Iterable["Prediction"]) ->
 
     if task.metrics:
         return task.metrics
-    first = next(iter(iterate(predictions)), None) if isinstance(predictions, (str, Path)) else None
+    first = None if isinstance(predictions, Iterator) else next(iter(iterate(predictions)), None)  # it can be read once
     return (MARIAN if first and first.source is not None else CTC).metrics
 
 

@@ -45,6 +45,19 @@ def test_plain_files_are_paired_line_by_line(tmp_path_factory, pairs, end, last)
     assert found == [Prediction(f"{i:06d}", ref, hyp) for i, (ref, hyp) in enumerate(pairs, 1)]
 
 
+def test_sources_come_line_by_line_beside_several_references(files):
+    one, two, hyp, source = files(one__txt="a\n\n", two__txt="b\nc\n", hyp__txt="x\ny\n", src__txt="s\n\n")
+    first, second = pair([one, two], hyp, source)
+    assert (first.ref, first.alternatives, first.hyp, first.source) == ("a", ("b",), "x", "s")
+    assert (second.ref, second.hyp, second.source) == ("c", "y", "")
+    (short,) = files(short__txt="s\n")
+    with pytest.raises(ScoreError, match="short.txt has 1 lines"):
+        list(pair([one], hyp, short))
+    table, rows = files(r__jsonl='{"id": "a", "text": "x"}\n', h__jsonl='{"id": "a", "text": "x"}\n')
+    with pytest.raises(ScoreError, match="short.txt is plain text|sources in a file of their own are for plain text"):
+        list(pair([table], rows, short))
+
+
 def test_of_several_references_the_empty_ones_are_none(files):
     *refs, hyp = files(a__txt="x\n\n\n", b__txt="y\n\nz\n", c__ref="y\n\n\n", hyp__out="h\nh\nh\n")
     found = [(row.ref, row.alternatives) for row in pair(refs, hyp)]

@@ -30,7 +30,7 @@ def score(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | N
         if arguments.out and arguments.out.is_dir():
             example = arguments.out / "scores.json"
             raise ConfigError(f"--out {arguments.out}: is a folder; expected a file to write, such as {example}")
-        for path in filter(None, (arguments.predictions, arguments.hyp, *arguments.ref)):
+        for path in filter(None, (arguments.predictions, arguments.hyp, *arguments.ref, arguments.src)):
             if arguments.out and arguments.out.resolve() == path.resolve():
                 raise ConfigError(f"--out {path}: is what is to be scored; expected another file, such as scores.json")
         scores, found = verbs.score_file(chosen, _predictions(arguments, arguments.hyp), arguments.out)
@@ -51,10 +51,12 @@ def _with_text_flags(arguments: argparse.Namespace, task: Task | None) -> Task:
 def _predictions(arguments: argparse.Namespace, hyp: Path | None) -> "Path | Pairs":
     """A predictions file, or references and hypotheses joined."""
     if not arguments.ref:
+        if arguments.src:
+            raise ConfigError(f"--src {arguments.src} goes with --ref; rows of predictions carry their source")
         return hyp or arguments.predictions
     from speechxfer.scoring.transcripts import Pairs
 
-    return Pairs(tuple(arguments.ref), hyp)
+    return Pairs(tuple(arguments.ref), hyp, arguments.src)
 
 
 def compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
@@ -65,7 +67,7 @@ def compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare |
     chosen = _with_text_flags(arguments, task)
     equal = verbs.equivalences(chosen)
     if arguments.before.suffix == arguments.after.suffix == ".json":
-        for name in ("ref", "metrics", "equivalences", "glossary", "normaliser"):
+        for name in ("ref", "src", "metrics", "equivalences", "glossary", "normaliser"):
             if getattr(arguments, name):
                 raise ConfigError(
                     f"--{name} is for texts, and {arguments.after} holds what was counted of them already"

@@ -119,6 +119,7 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
 
 def _add_text_flags(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--ref", nargs="+", type=Path, default=[], metavar="FILE", help="references: a file each")
+    sub.add_argument("--src", type=Path, metavar="FILE", help="with --ref: the sentences that were translated")
     sub.add_argument("--metrics", nargs="+", metavar="METRIC", help="wer cer gcer mer wil bleu chrf chrf++ ter, ...")
     sub.add_argument("--equivalences", metavar="FILE", help="spellings that count as the same")
     sub.add_argument("--glossary", metavar="FILE", help="terms and their translations, for the metric glossary")

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 
 from speechxfer.adapt.freeze import Freeze
+from speechxfer.adapt.lora import Lora
 from speechxfer.errors import ConfigError
 from speechxfer.task import Source, Task, override
 
@@ -18,6 +19,7 @@ def add_task_flags(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--normaliser", metavar="NAME", help="of texts: none, nfc, basic, english, indic")
     for name, metavar, summary in (
         ("freeze", "DEPTH[:STEP]", "keep the lowest DEPTH layers (until STEP); repeatable"),
+        ("lora", "RANK[:ALPHA]", "learn low-rank matrices alone; merged where a checkpoint is written"),
         ("require", "RULE", 'of the gate, such as "wer <= 0.2"; repeatable'),
         ("set", "FIELD=VALUE", "any field, such as optim.lr=2e-5; repeatable"),
     ):
@@ -33,6 +35,8 @@ def resolved(arguments: argparse.Namespace, task: Task | None) -> Task:
         changes["train"] = tuple(_source(text) for text in arguments.train)
     if arguments.freeze:
         changes["adapt"] = (*task.adapt, *(_freeze(text) for text in arguments.freeze))
+    if arguments.lora:
+        changes["adapt"] = (*changes.get("adapt", task.adapt), *(_lora(text) for text in arguments.lora))
     if arguments.require:
         changes["require"] = tuple(arguments.require)  # lines, which the gate reads
     return override(dataclasses.replace(task, **changes), arguments.set)
@@ -46,6 +50,14 @@ def _source(text: str) -> Source:
         return Source(path, float(weight))
     except ValueError as error:
         raise ConfigError(f"--train {text}: weight is {weight!r}; expected a number, as in old.jsonl=0.3") from error
+
+
+def _lora(text: str) -> Lora:
+    rank, _, alpha = text.partition(":")
+    try:
+        return Lora(int(rank), float(alpha or 2 * int(rank)))
+    except ValueError as error:
+        raise ConfigError(f"--lora {text}: expected RANK or RANK:ALPHA, such as 16 or 16:32") from error
 
 
 def _freeze(text: str) -> Freeze:

@@ -19,7 +19,7 @@ from speechxfer.errors import ConfigError
 from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.ctc_frontend import CtcFrontend
 from speechxfer.models.folder import save_normaliser
-from speechxfer.models.pretrained import quiet
+from speechxfer.models.pretrained import plain_weights, quiet
 from speechxfer.task import Decode
 
 
@@ -140,7 +140,7 @@ class Ctc(nn.Module):
         self.net.config.layerdrop = self.layerdrop
         try:
             with quiet():
-                self.net.save_pretrained(folder)
+                self.net.save_pretrained(folder, state_dict=plain_weights(self.net))
         finally:
             self.net.config.layerdrop = 0.0
         self.frontend.save(folder)

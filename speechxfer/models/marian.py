@@ -12,7 +12,7 @@ from transformers import GenerationConfig, MarianMTModel
 from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.folder import save_normaliser
 from speechxfer.models.marian_frontend import IGNORED, MarianFrontend
-from speechxfer.models.pretrained import quiet
+from speechxfer.models.pretrained import plain_weights, quiet
 from speechxfer.task import Decode
 
 GREEDY = Decode(beams=1)
@@ -130,7 +130,7 @@ class Marian(nn.Module):
         """Write config, float32 weights and tokenizer: plain transformers loads the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
-            self.net.save_pretrained(folder)
+            self.net.save_pretrained(folder, state_dict=plain_weights(self.net))
         self.frontend.save(folder)
         save_normaliser(folder, self.frontend.normaliser)
 

@@ -1,5 +1,6 @@
 """What `transformers` loads of a folder: its config with changes, and its weights, none missing unnoticed."""
 
+import copy
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,23 @@ def refuse_missing(folder: Path, missing: Collection[str]) -> None:
     if missing:
         names = ", ".join(sorted(missing))
         raise CheckpointError(f"{folder}: weights are missing: {names}; the model would be partly random")
+
+
+def plain_weights(net: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """The state of a model as its class has it: low-rank matrices are merged into what they adapt, in a copy of it."""
+    adapted = {name: module for name, module in net.named_modules() if hasattr(module, "base_layer")}
+    weights = net.state_dict()
+    for name, module in adapted.items():
+        copied = copy.deepcopy(module)
+        copied.merge()
+        for part, tensor in copied.base_layer.state_dict().items():
+            weights[f"{name}.base_layer.{part}"] = tensor
+    inside = tuple(f"{name}." for name in adapted)
+    return {
+        name.replace(".base_layer.", "."): tensor
+        for name, tensor in weights.items()
+        if not name.startswith(inside) or ".base_layer." in name
+    }
 
 
 @contextmanager

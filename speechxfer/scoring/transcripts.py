@@ -32,13 +32,14 @@ class Pairs:
 
     refs: tuple[Path, ...]
     hyp: Path
+    source: Path | None = None
 
     def __iter__(self) -> Iterator[Prediction]:
-        return pair(self.refs, self.hyp)
+        return pair(self.refs, self.hyp, self.source)
 
 
-def pair(refs: Sequence[Path], hyp: Path) -> Iterator[Prediction]:
-    """Predictions from one or more files of references and one of hypotheses.
+def pair(refs: Sequence[Path], hyp: Path, source: Path | None = None) -> Iterator[Prediction]:
+    """Predictions from one or more files of references and one of hypotheses; `source` are the sentences translated.
 
     Plain texts are named by their line, "000017"; an empty line is an empty text, the final line end is no line. Of
     several references, those that are empty are left out unless all are. Groups, scores, seconds and source of tables
@@ -48,17 +49,19 @@ def pair(refs: Sequence[Path], hyp: Path) -> Iterator[Prediction]:
     Raises ScoreError, before the first pair or at the end of the files, with all that is wrong: files of different
     length, ids that are missing, extra or twice there, lines that cannot be read. Nothing is yielded after that.
     """
-    paths = [Path(path) for path in (*refs, hyp)]
-    if len(paths) < 2:
+    paths = [Path(path) for path in (*refs, hyp, *filter(None, [source]))]
+    if not refs:
         raise ScoreError(f"{hyp}: no file of references to score it against")
     absent = [f"{path}: no such file; expected references or hypotheses" for path in paths if not path.is_file()]
     if absent:
         raise ScoreError("\n".join(absent))
     plain = [path for path in paths if not _has_ids(path)]
+    if not plain and source:
+        raise ScoreError(f"{source}: sources in a file of their own are for plain text; rows with ids carry theirs")
     if not plain:
         return _by_id(paths[:-1], paths[-1])
     if len(plain) == len(paths):
-        return _by_line(paths)
+        return _by_line(paths, len(refs))
     other = next(path for path in paths if path not in plain)
     raise ScoreError(
         f"{plain[0]} is plain text and {other} has ids; expected the same of all. "
@@ -70,8 +73,8 @@ def _has_ids(path: Path) -> bool:
     return path.suffix.lower() in (*TABLES, ".trn", ".kaldi") or path.name == "text"
 
 
-def _by_line(paths: Sequence[Path]) -> Iterator[Prediction]:
-    """The last of `paths` holds the hypotheses."""
+def _by_line(paths: Sequence[Path], refs: int) -> Iterator[Prediction]:
+    """So many of `paths` hold references, the next one hypotheses, and the one after it, if there is one, sources."""
     shown, wrong, counts, last = [], 0, [0] * len(paths), [""] * len(paths)
     first_words, endings = [_OwnNames() for _ in paths], [_OwnNames() for _ in paths]
     for number, texts in enumerate(zip_longest(*map(_lines, paths)), 1):
@@ -87,8 +90,9 @@ def _by_line(paths: Sequence[Path]) -> Iterator[Prediction]:
                 if endings[i].hold:
                     endings[i].add(_split_trn(text)[0])
         if not wrong and None not in texts:
-            ref, alternatives = references(texts[:-1])
-            yield Prediction(f"{number:06d}", ref, texts[-1], alternatives=alternatives)
+            ref, alternatives = references(texts[:refs])
+            hyp, *source = texts[refs:]
+            yield Prediction(f"{number:06d}", ref, hyp, alternatives=alternatives, source=source[0] if source else None)
     if wrong > SHOWN:
         shown.append(f"... and {wrong - SHOWN} more lines")
     if not any(counts):
