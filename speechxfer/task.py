@@ -47,8 +47,9 @@ class Data:
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
 
     def __post_init__(self):
-        if not self.temperature > 0:
-            raise ConfigError(f"data.temperature is {self.temperature}; expected > 0: 1 draws sources by their size")
+        if not self.temperature >= 1:
+            found = f"data.temperature is {self.temperature}; expected >= 1"
+            raise ConfigError(f"{found}: 1 draws sources by their size, inf by their weights alone")
         if not 0 <= self.min_seconds < self.max_seconds:
             found = f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
             raise ConfigError(f"{found}: expected 0 <= min < max")
@@ -210,7 +211,8 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
-    return str(value) if isinstance(value, Path) else value
+    infinite = isinstance(value, float) and math.isinf(value)  # JSON has no word for it
+    return str(value) if infinite or isinstance(value, Path) else value
 
 
 def _replaced(section: Any, names: list[str], value: str, path: str) -> Any:
@@ -260,7 +262,7 @@ def parse(value: str, kind: Any, path: str) -> Any:
         return value
     if bool in options and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    parsed = _literal(value)
+    parsed = math.inf if value == "inf" else _literal(value)
     for option in options:
         base = typing.get_origin(option) or option
         if base is tuple and typing.get_args(option)[0] not in (str, float, int):

@@ -1,5 +1,7 @@
 """The plan: every example once, within the budget, a pure function of (seed, epoch), and dense."""
 
+import json
+import math
 import time
 from collections import Counter
 from functools import lru_cache
@@ -9,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechxfer.data import read_mixture
 from speechxfer.errors import ConfigError
 from speechxfer.plan import Plan, cut, draw, occupancy, plan_epoch
-from speechxfer.task import Data
+from speechxfer.task import Data, Source, Task, override
 
 BUDGET = 10.0
 lengths = st.lists(st.floats(0.05, BUDGET), min_size=1, max_size=60).map(np.array)
@@ -204,6 +207,51 @@ def test_draw_mixes_by_weight_and_shuffles_each_pass_anew():
     first, second = draw([100], [1.0], 0, 0), draw([100], [1.0], 0, 1)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, draw([100], [1.0], 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("temperature", "of_an_epoch"),
+    [
+        (math.inf, [10, 10, 5]),  # by the weights alone
+        (1.0, [10, 40, 80]),  # by size: without weights every example once
+        (2.0, [10, 20, 20]),  # between them: by the root of the size
+    ],
+)
+def test_temperature_mixes_between_weights_alone_and_sizes(tmp_path, temperature, of_an_epoch):
+    """Sizes 10, 40 and 160, weights 1, 1 and 0.5: they multiply."""
+    sizes, found = (10, 40, 160), []
+    for size, weight in zip(sizes, (1.0, 1.0, 0.5), strict=True):
+        file = tmp_path / f"{size}.jsonl"
+        file.write_text("".join(json.dumps({"source": f"s{i}", "text": f"t{i}"}) + "\n" for i in range(size)))
+        found.append(Source(str(file), weight))
+    mixture = read_mixture(found, "source", Data(temperature=temperature))
+    for epoch in range(2):
+        drawn = mixture.draw(3, epoch)
+        assert np.histogram(drawn, bins=np.cumsum([0, *sizes]))[0].tolist() == of_an_epoch
+
+
+def test_temperature_1_without_weights_is_one_manifest_of_all(tmp_path):
+    found = []
+    for size in (3, 7, 2):
+        file = tmp_path / f"{size}.jsonl"
+        file.write_text("".join(json.dumps({"source": f"s{i}", "text": f"t{i}"}) + "\n" for i in range(size)))
+        found.append(Source(str(file)))
+    mixture = read_mixture(found, "source", Data(temperature=1))
+    assert all(sorted(mixture.draw(0, epoch)) == list(range(12)) for epoch in range(3))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 0.5, math.nan])
+def test_temperatures_that_make_no_sense(temperature):
+    with pytest.raises(ConfigError, match=r"data.temperature is .*; expected >= 1: 1 draws sources by their size"):
+        Data(temperature=temperature)
+
+
+def test_temperature_can_be_set_both_ways():
+    task = Task("t", "m")
+    assert override(task, ["data.temperature=5"]).data.temperature == 5.0
+    assert override(override(task, ["data.temperature=5"]), ["data.temperature=inf"]) == task
+    with pytest.raises(ConfigError, match="data.temperature is 'nan'; expected float"):
+        override(task, ["data.temperature=nan"])
 
 
 def two_sources(batches_per_step: int, seed: int) -> Plan:

@@ -6,6 +6,8 @@ like any other; the training state keeps them apart, so a resumed run goes on ex
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from speechxfer.adapt import Adaptation
 from speechxfer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from speechxfer.models.base import Model
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -30,14 +34,20 @@ class Lora(Adaptation):
     also: tuple[str, ...] = ()  # parameters whose name contains one of these: a new head, "lm_head"
 
     def __post_init__(self):
-        if self.rank < 1 or not self.alpha > 0 or not 0 <= self.dropout < 1:
+        if self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
             found = f"rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}"
-            raise ConfigError(f"lora: {found}; expected rank >= 1, alpha > 0 and a dropout >= 0 and < 1")
+            raise ConfigError(f"lora: {found}; expected rank >= 1, a finite alpha > 0 and a dropout >= 0 and < 1")
+        for name in ("targets", "also"):
+            if isinstance(getattr(self, name), str):  # its letters would be the names
+                raise ConfigError(f"lora: {name} is {getattr(self, name)!r}; expected a tuple, such as ('lm_head',)")
+        if not self.targets:
+            raise ConfigError("lora: targets is empty; expected names of linear layers, such as 'q_proj'")
 
     def setup(self, model: Model) -> None:
-        """Put the matrices into the model. Raises ConfigError where it has no such layers."""
+        """Put the matrices into the model. Raises ConfigError with every name that it does not have."""
         from peft import LoraConfig, inject_adapter_in_model
 
+        self._check(model.net)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
@@ -46,12 +56,46 @@ class Lora(Adaptation):
             use_dora=self.dora,
         )
         fixed = {id(p) for p in model.parameters() if not p.requires_grad}
-        try:
-            inject_adapter_in_model(config, model.net)
-        except ValueError as error:
-            raise ConfigError(f"lora: {str(error).splitlines()[0]}; the model has other layers") from error
+        inject_adapter_in_model(config, model.net)
         for parameter in model.parameters():  # peft freezes the rest; what learns is for `trainable` to say
             parameter.requires_grad_(id(parameter) not in fixed)
 
+    def _check(self, net: nn.Module) -> None:
+        if any(hasattr(module, "base_layer") for module in net.modules()):
+            raise ConfigError("lora: the model has low-rank matrices already; expected one Lora in adapt")
+        known, names = adaptable(net), [name for name, _ in net.named_parameters()]
+        called = {
+            target: {n for n, _ in net.named_modules() if f".{n}".endswith(f".{target}")} for target in self.targets
+        }
+        wrong = [target for target, layers in called.items() if not layers or not layers <= known]
+        absent = [part for part in self.also if not any(part in name for name in names)]
+        problems = []
+        if wrong:
+            expected = ", ".join(sorted({name.rpartition(".")[2] for name in known}))
+            problems.append(
+                f"lora: no linear layers of their own are called {', '.join(wrong)}; expected of {expected}"
+            )
+        if absent:
+            problems.append(f"lora: no parameter's name contains {', '.join(absent)} (also); the last is {names[-1]}")
+        if problems:
+            raise ConfigError("\n".join(problems))
+
     def trainable(self, name: str, depth: int, step: int) -> bool:
         return "lora_" in name or any(part in name for part in self.also)
+
+
+def adaptable(net: nn.Module) -> set[str]:
+    """The names of the linear layers that matrices can stand beside: those whose weight only they use.
+
+    An output layer that is tied to the embeddings is none, and neither are the projections of WavLM's attention, which
+    takes their weights and never calls them: what stands beside them would not be heard.
+    """
+    from torch import nn
+
+    users = Counter(id(p) for _, p in net.named_parameters(remove_duplicate=False))
+    past = tuple(f"{n}." for n, module in net.named_modules() if hasattr(module, "torch_multi_head_self_attention"))
+    return {
+        name
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Linear) and users[id(module.weight)] == 1 and not name.startswith(past)
+    }

@@ -36,7 +36,8 @@ def resolved(arguments: argparse.Namespace, task: Task | None) -> Task:
     if arguments.freeze:
         changes["adapt"] = (*task.adapt, *(_freeze(text) for text in arguments.freeze))
     if arguments.lora:
-        changes["adapt"] = (*changes.get("adapt", task.adapt), *(_lora(text) for text in arguments.lora))
+        others = (a for a in changes.get("adapt", task.adapt) if not isinstance(a, Lora))
+        changes["adapt"] = (*others, *(_lora(text) for text in arguments.lora))
     if arguments.require:
         changes["require"] = tuple(arguments.require)  # lines, which the gate reads
     return override(dataclasses.replace(task, **changes), arguments.set)
