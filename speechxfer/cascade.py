@@ -89,7 +89,7 @@ def cascade(recogniser: str, translator: str, manifest: str | Path, out: str | P
     was recognised in any recording, and what `predict` and `score_file` raise.
     """
     from speechxfer.scoring.comparison import compare
-    from speechxfer.scoring.items import read_items
+    from speechxfer.scoring.items_file import read_items
 
     out = Path(out)
     expect_files([manifest])

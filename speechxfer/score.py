@@ -123,7 +123,7 @@ def summarise(
         value, ends = float(metric.value(sums)), None
         if spread and not math.isnan(value):
             ends = interval(metric.value(resample(totals, resamples=resamples, seed=seed)), len(totals), confidence)
-        made_by = "|".join(f"{name}:{version(name)}" for name in dict.fromkeys((metric.library, "speechxfer")))
+        made_by = "|".join(f"{name}:{version(name)}" for name in dict.fromkeys((metric.counter, "speechxfer")))
         return Score(
             metric=metric.name,
             value=None if math.isnan(value) else value,

@@ -123,7 +123,8 @@ def score_file(
     from speechxfer.score import summarise, write_scores
     from speechxfer.scoring.diagnosis import diagnose, diagnose_translation, diagnosis_path, write_diagnosis
     from speechxfer.scoring.edits import count
-    from speechxfer.scoring.items import extract, items_path, write_items
+    from speechxfer.scoring.items import extract
+    from speechxfer.scoring.items_file import items_path, write_items
     from speechxfer.scoring.survival import Numerals
     from speechxfer.text import normalise
 
@@ -237,7 +238,7 @@ def read_run_scores(task: Task, run: Path) -> dict[str, dict[str, dict[str, "Sco
 
 def read_run_items(task: Task, run: Path) -> dict[str, dict[str, "Items"]]:
     """stage -> set -> Items, as far as they are there."""
-    from speechxfer.scoring.items import items_path, read_items
+    from speechxfer.scoring.items_file import items_path, read_items
 
     found: dict[str, dict[str, Items]] = {}
     for stage, name in stages_and_sets(task):

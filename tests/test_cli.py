@@ -15,7 +15,8 @@ from speechxfer.demo import CHECKPOINT
 from speechxfer.errors import ConfigError
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.score import summarise, write_scores
-from speechxfer.scoring.items import extract, write_items
+from speechxfer.scoring.items import extract
+from speechxfer.scoring.items_file import write_items
 from speechxfer.task import Source, Task
 
 VERBS = ("run", "train", "lint", "show", "predict", "score", "compare", "gate", "report")

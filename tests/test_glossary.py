@@ -12,7 +12,8 @@ from speechxfer.prediction import Prediction
 from speechxfer.score import score, summarise
 from speechxfer.scoring.diagnosis import Diagnosis, diagnose, diagnose_translation, table
 from speechxfer.scoring.glossary import Form, Glossary, Term, read_glossary, words
-from speechxfer.scoring.items import expect_same, extract, read_items, write_items
+from speechxfer.scoring.items import expect_same, extract
+from speechxfer.scoring.items_file import read_items, write_items
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction
 from speechxfer.score import summarise
 from speechxfer.scoring import items as items_module
-from speechxfer.scoring.items import expect_same, extract, items_path, read_items, write_items
+from speechxfer.scoring.items import expect_same, extract
+from speechxfer.scoring.items_file import items_path, read_items, write_items
 
 ROWS = [
     Prediction("u2", "a b c", "a c", {"speaker": "s1", "accent": "x"}, seconds=1.5),

@@ -112,8 +112,8 @@ def test_every_metric_says_what_it_is():
         assert statistics.shape == (2, len(metric.columns)) == (2, len(set(metric.columns)))
         perfect, worse = metric.value(statistics)
         assert (perfect > worse) == metric.higher_is_better
-        assert metric.verbatim == (metric.library == "sacrebleu" or "sources" in metric.reads)
-        assert (metric.unit == "points") == (metric.library == "sacrebleu")
+        assert metric.verbatim == (metric.counter == "sacrebleu" or "sources" in metric.reads)
+        assert (metric.unit == "points") == (metric.counter == "sacrebleu")
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ from speechxfer.report.worst import align, aligned, direction, normaliser_of, wo
 from speechxfer.score import score, write_scores
 from speechxfer.scoring.diagnosis import diagnose, diagnosis_path, write_diagnosis
 from speechxfer.scoring.equivalence import read_equivalences
-from speechxfer.scoring.items import extract, items_path, write_items
+from speechxfer.scoring.items import extract
+from speechxfer.scoring.items_file import items_path, write_items
 from speechxfer.task import Source, Task, fields
 from speechxfer.verbs import score_file
 

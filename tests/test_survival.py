@@ -17,7 +17,8 @@ from speechxfer.scoring.comparison import compare as compare_systems
 from speechxfer.scoring.comparison import table as difference_table
 from speechxfer.scoring.diagnosis import Diagnosis, diagnose, diagnose_translation, table
 from speechxfer.scoring.equivalence import read_equivalences
-from speechxfer.scoring.items import expect_same, extract, read_items, write_items
+from speechxfer.scoring.items import expect_same, extract
+from speechxfer.scoring.items_file import read_items, write_items
 from speechxfer.scoring.survival import COLUMNS, KINDS, Numerals, compare, protected, statistics
 
 # What is found

@@ -62,7 +62,8 @@ def _predictions(arguments: argparse.Namespace, hyp: Path | None) -> "Path | Pai
 def compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer import verbs
     from speechxfer.scoring.comparison import compare, table
-    from speechxfer.scoring.items import extract, items_path, read_items
+    from speechxfer.scoring.items import extract
+    from speechxfer.scoring.items_file import items_path, read_items
 
     chosen = _with_text_flags(arguments, task)
     equal = verbs.equivalences(chosen)
@@ -112,7 +113,7 @@ def gate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | No
 def _named_scores(files: Sequence[str]) -> tuple[dict[str, dict], dict]:
     """{"test": scores, ...} of `FILE` and `retain=FILE`, and the items beside them as far as they are there."""
     from speechxfer.score import read_scores
-    from speechxfer.scoring.items import items_path, read_items
+    from speechxfer.scoring.items_file import items_path, read_items
 
     named, items = {}, {}
     for text in files:

@@ -102,7 +102,7 @@ def _has_both(run: RunFolder, name: str) -> bool:
 
 def _paired(run: RunFolder, name: str) -> Paired:
     from speechxfer.scoring.comparison import compare
-    from speechxfer.scoring.items import read_items
+    from speechxfer.scoring.items_file import read_items
 
     try:
         before, after = (read_items(run.path(stage, name, ITEMS)) for stage in ("before", "after"))

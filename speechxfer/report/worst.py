@@ -15,7 +15,8 @@ from speechxfer.report.run import ITEMS, PREDICTIONS, RunFolder
 from speechxfer.scoring.diagnosis import words
 from speechxfer.scoring.edits import alignment, graphemes
 from speechxfer.scoring.equivalence import Equivalences, read_equivalences
-from speechxfer.scoring.items import Column, Items, read_items
+from speechxfer.scoring.items import Column, Items
+from speechxfer.scoring.items_file import read_items
 from speechxfer.scoring.metrics import Metric
 
 SHOWN = 12  # items of a set

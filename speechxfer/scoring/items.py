@@ -2,14 +2,13 @@
 
 A corpus's score is a function of the sum of its items' statistics. So the texts are read once, in bounded memory, and
 everything after that (scores, groups, intervals, comparisons, the gate) is sums over rows of these arrays. They are
-kept in a small file beside scores.json, and two systems can be compared item by item without their texts.
+kept in a small file beside scores.json (`items_file`), and two systems can be compared without their texts.
 """
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from speechxfer import text
-from speechxfer.atomic import replacing
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction, iterate
 from speechxfer.receipt import read_receipt
@@ -33,7 +31,6 @@ CLUSTERS = ("speaker", "recording", "document")  # the first that every item has
 VERBATIM = "nfc"  # the normaliser of metrics that score the text as it is
 FEW = 10  # items: a smaller group is neither the best nor the worst of its key
 CHUNK = 4096  # items whose texts are in memory at a time
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -319,54 +316,3 @@ def expect_same(before: Items, after: Items, metric: str) -> None:
     if len(other):
         shown = _first([before.ids[i] for i in other])
         raise ScoreError(f"{len(other)} items have other references before than after ({shown}); score both again")
-
-
-def items_path(scores: str | Path) -> Path:
-    """test.scores.json -> test.items.npz; x.json -> x.items.npz: where the items of these scores are kept."""
-    scores = Path(scores)
-    return scores.with_name(scores.name.removesuffix(".json").removesuffix(".scores") + ".items.npz")
-
-
-def write_items(path: str | Path, items: Items) -> None:
-    """Write items.npz whole or not at all."""
-    head = {
-        "format": FORMAT,
-        "ids": items.ids,
-        "origin": items.origin,
-        "metrics": {name: [column.metric.tokens, column.recipe] for name, column in items.columns.items()},
-        "groups": {key: labels.values for key, labels in items.groups.items()},
-    }
-    arrays = {"head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), dtype=np.uint8)}
-    for i, column in enumerate(items.columns.values()):
-        arrays |= {f"statistics{i}": column.statistics, f"refs{i}": column.refs}
-    arrays |= {f"codes{i}": labels.codes for i, labels in enumerate(items.groups.values())}
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def read_items(path: str | Path) -> Items:
-    """Read items.npz. Raises ScoreError for a file that is missing, or that `write_items` did not write."""
-    path = Path(path)
-    if not path.is_file():
-        raise ScoreError(f"{path}: no such file; `speechxfer score` writes it beside the scores: score again")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            head = json.loads(arrays["head"].tobytes())
-            if head["format"] != FORMAT:
-                raise ScoreError(f"{path}: format {head['format']}; expected {FORMAT}: score again")
-            columns = {
-                name: Column(_restored(name, tokens), arrays[f"statistics{i}"], arrays[f"refs{i}"], recipe)
-                for i, (name, (tokens, recipe)) in enumerate(head["metrics"].items())
-            }
-            groups = {
-                key: Labels(tuple(values), arrays[f"codes{i}"])
-                for i, (key, values) in enumerate(head["groups"].items())
-            }
-            return Items(tuple(head["ids"]), columns, groups, head["origin"])
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ScoreError(f"{path}: {error}; expected the file that `speechxfer score` writes: score again") from None
-
-
-def _restored(name: str, tokens: str) -> Metric:
-    known = name.partition(":")[0] in metric_names.METRICS
-    return replace(metric_names.find(name, ()), tokens=tokens) if known else metric_names.column(name)

@@ -23,7 +23,7 @@ EDIT_COLUMNS = ("insertions", "deletions", "substitutions", "hits")
 class Metric:
     """A score whose statistics add over items: value(sum of statistics) is the corpus's score.
 
-    `name` as in a task or a rule; `tokens` what it counts, for the signature; `library` the distribution that counts,
+    `name` as in a task or a rule; `tokens` what it counts, for the signature; `counter` the distribution that counts,
     whose version tells where a score came from; `columns` the names of the k statistics.
     `statistics` takes what `reads` names, in that order: the references of each item [n][>= 1], the hypotheses [n],
     the sources [n] that were translated; it gives float64 [n, k]. `value` takes sums [..., k] and gives [...]: NaN
@@ -34,7 +34,7 @@ class Metric:
 
     name: str
     tokens: str
-    library: str
+    counter: str
     columns: tuple[str, ...]
     statistics: Callable[..., np.ndarray]
     value: Callable[[np.ndarray], np.ndarray]
@@ -103,7 +103,7 @@ def _edit_metric(name: str, references: Sequence[str]) -> Metric:
     return Metric(
         name=name,
         tokens=tokens,
-        library="regex" if tokens == "graphemes" else "rapidfuzz",  # where clusters begin follows Unicode's version
+        counter="regex" if tokens == "graphemes" else "rapidfuzz",  # where clusters begin follows Unicode's version
         columns=EDIT_COLUMNS,
         statistics=_STATISTICS[tokens],
         value=_OTHER_VALUES.get(name, error_rate),
@@ -121,7 +121,7 @@ def _translation_metric(name: str, tokens: str, columns, statistics, value, high
     return Metric(
         name=name,
         tokens=tokens,
-        library="sacrebleu",
+        counter="sacrebleu",
         columns=columns,
         statistics=statistics,
         value=value,
@@ -167,7 +167,7 @@ def kept(numerals: survival.Numerals | None = None) -> Metric:
         tokens="+".join(survival.KINDS)
         + f".v{survival.VERSION}"
         + (f"+numerals:{numerals.signature}" if numerals else ""),
-        library="speechxfer",
+        counter="speechxfer",
         columns=survival.COLUMNS,
         statistics=partial(survival.statistics, numerals),
         value=survival.kept_value,
@@ -184,7 +184,7 @@ def terms(given: glossary.Glossary | None = None) -> Metric:
     return Metric(
         name="glossary",
         tokens=f"terms:{given.signature}" if given else "terms",
-        library="regex",
+        counter="regex",
         columns=glossary.COLUMNS,
         statistics=partial(glossary.statistics, given),
         value=_quotient,
@@ -243,7 +243,7 @@ def column(name: str) -> Metric:
     return Metric(
         name=name,
         tokens="segments",
-        library="speechxfer",
+        counter="speechxfer",
         columns=("sum", "items"),
         statistics=partial(_made_elsewhere, name),
         value=_quotient,
