@@ -19,6 +19,7 @@ _HOME = {
     "Source": "task",
     "Data": "task",
     "Decode": "task",
+    "Speech": "task",
     "Optim": "task",
     "Run": "task",
     "Perturb": "perturb",

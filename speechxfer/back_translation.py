@@ -13,6 +13,7 @@ from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, read_manifest, write_manifest
 from speechxfer.models.graft import TAG as FORM
 from speechxfer.models.languages import target_codes
+from speechxfer.parallel import expect_one_process
 from speechxfer.predict import DATA, RUN, predict
 from speechxfer.prediction import iterate
 from speechxfer.task import Data, Decode, Run
@@ -39,16 +40,19 @@ def back_translate(
     `>>name<<`, and no language's code; `lang` the language that the checkpoint is to write, where it writes several. A
     text for which it wrote nothing makes no pair: they are counted and said. Resumable: what it wrote goes to
     `out`.predictions.jsonl.
-    Raises ManifestError, CheckpointError, ConfigError.
+    Raises ManifestError, CheckpointError; ConfigError also for an `out` that is `texts`, and under torchrun.
     """
     if not FORM.fullmatch(tag) or target_codes([tag]):
         raise ConfigError(
             f"tag is {tag!r}; expected the form '>>name<<', without spaces, of a name that is no language's code"
             f" ('>>hin<<' tells a model which language to write), such as {TAG!r}"
         )
-    out = Path(out)
+    expect_one_process("backtranslate")
+    out, texts = Path(out), Path(texts)
     asked, predictions = (out.with_name(f"{out.name}.{name}.jsonl") for name in ("sources", "predictions"))
-    found = list(_texts(Path(texts)))
+    if texts.resolve() in {path.resolve() for path in (out, asked, predictions)}:
+        raise ConfigError(f"{texts}: is what is to be translated, and would be overwritten; expected another --out")
+    found = list(_texts(texts))
     if not found:
         raise ManifestError(f"{texts}: no sentences; expected at least one")
     write_manifest(asked, (Example(id=e.id, source=e.text, lang=lang) for e in found))

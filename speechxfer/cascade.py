@@ -17,6 +17,7 @@ import numpy as np
 from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, Manifest, expect_files, read_manifest, write_manifest
 from speechxfer.models import CTC, MARIAN, family_of, resolve
+from speechxfer.parallel import expect_one_process
 from speechxfer.predict import predict
 from speechxfer.prediction import Prediction, iterate, write_predictions
 from speechxfer.receipt import read_receipt, write_receipt
@@ -85,12 +86,13 @@ def cascade(recogniser: str, translator: str, manifest: str | Path, out: str | P
 
     Writes NAME.predictions.jsonl and NAME.scores.json into the folder `out` for "recognised", "cascade" and
     "transcripts". Of `task` data, decode, run, and what says how translations are scored matter. What is predicted
-    already is not predicted again. Raises ConfigError for a checkpoint of the other kind, ManifestError where no word
-    was recognised in any recording, and what `predict` and `score_file` raise.
+    already is not predicted again. Raises ConfigError for a checkpoint of the other kind and under torchrun,
+    ManifestError where no word was recognised in any recording, and what `predict` and `score_file` raise.
     """
     from speechxfer.scoring.comparison import compare
     from speechxfer.scoring.items_file import read_items
 
+    expect_one_process("cascade")
     out = Path(out)
     expect_files([manifest])
     _check(recogniser, translator, task)

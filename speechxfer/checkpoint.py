@@ -61,13 +61,12 @@ def states(run: Path) -> list[Path]:
 
 def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], dict[str, Any]]:
     """(weights, optimiser, state) of a folder that `save_state` wrote. Raises CheckpointError when a part is gone."""
-    try:
-        weights = load_file(folder / "model.safetensors")
-        optimiser = torch.load(folder / "optimiser.pt", map_location="cpu", weights_only=True)
-        return weights, optimiser, json.loads((folder / "state.json").read_text())
-    except FileNotFoundError as error:
-        words = f"{error.filename} is missing; remove the folder to go on from an older one"
-        raise CheckpointError(f"{folder}: {words}") from error
+    weights, optimiser, state = (folder / name for name in ("model.safetensors", "optimiser.pt", "state.json"))
+    if missing := [path.name for path in (weights, optimiser, state) if not path.is_file()]:
+        words = f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} missing"
+        raise CheckpointError(f"{folder}: {words}; remove the folder to go on from an older one")
+    moments = torch.load(optimiser, map_location="cpu", weights_only=True)
+    return load_file(weights), moments, json.loads(state.read_text())
 
 
 def write_folder(folder: Path, write: Callable[[Path], None]) -> None:

@@ -6,6 +6,7 @@ row, to understand what Arrow does not (mixed types, `words` as lists) and to na
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,10 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from speechxfer.problems import Problems
 
-WORDS = pa.list_(pa.struct([("word", pa.string()), ("start", pa.float64()), ("end", pa.float64())]))
+WORDS, SEGMENTS = (
+    pa.list_(pa.struct([(name, pa.string()), ("start", pa.float64()), ("end", pa.float64())]))
+    for name in ("word", "text")
+)
 
 # field -> its Arrow type and the names that other toolkits give it (the first one found wins)
 FIELDS: dict[str, tuple[pa.DataType, tuple[str, ...]]] = {
@@ -35,8 +39,14 @@ FIELDS: dict[str, tuple[pa.DataType, tuple[str, ...]]] = {
     "channel": (pa.int32(), ()),
     "seconds": (pa.float64(), ("duration", "length")),
     "words": (WORDS, ()),
+    "segments": (SEGMENTS, ()),
     "lang": (pa.string(), ("language", "locale")),
+    "prompt": (pa.string(), ()),
+    "task": (pa.string(), ()),
 }
+
+# letters of scripts that put no spaces between words: Thai, Lao, Myanmar, Khmer, kana, Han
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 # columns that become keys of `group`, with their aliases; other keys are given in the `group` object
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -99,7 +109,7 @@ def _cast_column(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     fits = pa.types.is_null(found) or found == wanted
     if wanted == pa.string():
         fits |= pa.types.is_large_string(found) or pa.types.is_string_view(found) or (whole and _may_be_a_number(name))
-    elif wanted != WORDS:
+    elif not pa.types.is_list(wanted):
         fits |= whole or pa.types.is_floating(found)
     if not fits:  # Arrow would cast more than we want, such as timestamps that it saw in a text
         raise pa.ArrowTypeError(f"{name} is {found}")
@@ -147,8 +157,8 @@ def convert_rows(rows: Iterable[tuple[int, dict]], taken: Mapping[str, str], pro
 def _convert(name: str, value: object) -> object:
     """One value as its column's type. Raises ValueError with what was expected."""
     wanted = type_of(name)
-    if wanted == WORDS:
-        return _words(value)
+    if pa.types.is_list(wanted):
+        return _timed(value, wanted.value_type[0].name)
     if wanted == pa.string():
         if name == "audio" and isinstance(value, dict):  # an undecoded datasets.Audio
             value = value.get("path")
@@ -166,17 +176,17 @@ def _convert(name: str, value: object) -> object:
     return int(value)
 
 
-def _words(value: object) -> list[dict]:
-    expected = 'a list of [word, start, end] or {"word", "start", "end"}'
+def _timed(value: object, name: str) -> list[dict]:
+    expected = f'a list of [{name}, start, end] or {{"{name}", "start", "end"}}'
     if not isinstance(value, list):
         raise ValueError(expected)
-    words = []
+    spans = []
     for item in value:
-        parts = [item.get(key) for key in ("word", "start", "end")] if isinstance(item, dict) else item
+        parts = [item.get(key) for key in (name, "start", "end")] if isinstance(item, dict) else item
         if not (isinstance(parts, list) and len(parts) == 3 and _is_text(parts[0]) and all(map(_is_number, parts[1:]))):
             raise ValueError(expected)
-        words.append({"word": parts[0], "start": float(parts[1]), "end": float(parts[2])})
-    return words
+        spans.append({name: parts[0], "start": float(parts[1]), "end": float(parts[2])})
+    return spans
 
 
 def _is_number(value: object) -> bool:
@@ -206,6 +216,29 @@ def ids(table: pa.Table) -> pa.ChunkedArray:
                 stem = pc.binary_join_element_wise(stem, pc.fill_null(suffix, ""), "")
         made = pc.coalesce(stem, made)
     return pc.coalesce(table["id"], made) if "id" in table.column_names else made
+
+
+def join(texts: Iterable[str]) -> str:
+    """One text of several, with a space between two of them but where both sides are of a script that has none."""
+    joined = ""
+    for text in filter(None, (text.strip() for text in texts)):
+        sides = (next((c for c in side if c.isalpha()), "") for side in (reversed(joined), text))
+        joined += (" " if joined and not all(UNSPACED.match(letter) for letter in sides) else "") + text
+    return joined
+
+
+def fill_text(table: pa.Table) -> pa.Table:
+    """With the text of its segments where a row has segments and no text."""
+    if "segments" not in table.column_names:
+        return table
+    text = table["text"] if "text" in table.column_names else pa.chunked_array([pa.nulls(len(table), pa.string())])
+    lacking = pc.and_(text.is_null(), pc.fill_null(pc.greater(pc.list_value_length(table["segments"]), 0), False))
+    if not pc.any(lacking).as_py():
+        return table
+    made = [join(segment["text"] or "" for segment in row.as_py()) for row in table["segments"].filter(lacking)]
+    filled = pc.replace_with_mask(text.combine_chunks(), lacking.combine_chunks(), pa.array(made, pa.string()))
+    others = table.drop_columns(["text"]) if "text" in table.column_names else table
+    return others.append_column("text", filled)
 
 
 def derive(table: pa.Table) -> pa.Table:

@@ -21,6 +21,7 @@ from speechxfer.models.base import Batch, Frontend, Noise
 from speechxfer.parallel import Ranks
 from speechxfer.perturb import Perturb, speeds
 from speechxfer.plan import Plan, by_length, cut, draw
+from speechxfer.stitch import Stitched, stitch, windows
 from speechxfer.task import Data, Run, Source
 
 MEASURED, QUANTILE = 1_000, 0.98  # examples whose drawn pieces are counted, and which of their lengthenings is taken
@@ -30,9 +31,9 @@ MEASURED, QUANTILE = 1_000, 0.98  # examples whose drawn pieces are counted, and
 class Mixture:
     """Several manifests under one numbering, each with its weight."""
 
-    manifests: tuple[Manifest, ...]
+    manifests: tuple[Manifest | Stitched, ...]
     weights: tuple[float, ...]
-    left_out: tuple[str, ...] = ()  # what the length limits left out, in words
+    left_out: tuple[str, ...] = ()  # what the length limits left out, what was cut and what joined, in words
 
     def __getitem__(self, index: int) -> Example:
         for manifest in self.manifests:
@@ -43,7 +44,8 @@ class Mixture:
 
     def draw(self, seed: int, epoch: int) -> np.ndarray:
         """The examples of an epoch."""
-        return draw([len(m) for m in self.manifests], self.weights, seed, epoch)
+        sizes = [m.ways if isinstance(m, Stitched) else len(m) for m in self.manifests]
+        return draw(sizes, self.weights, seed, epoch)
 
     def plan(self, lengths: np.ndarray, frontend: Frontend, data: Data, run: Run) -> Plan:
         """`lengths` are of all examples, as the frontend has them."""
@@ -79,15 +81,33 @@ def _longer(factor: float, epoch: int, examples: np.ndarray) -> np.ndarray:
 def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
     """Read the training manifests and leave out what the length limits exclude. `given` as `read_examples` has it.
 
-    Raises ManifestError.
+    Recordings that are too long are cut where they have segments. Raises ManifestError.
     """
-    manifests, left_out = [], []
+    manifests, said = [], []
     for source in sources:
-        manifest, words = within_limits(read_examples(source.manifest, given, "text"), data)
+        whole = read_examples(source.manifest, given, "text")
+        cut_up = windows(whole, data.max_seconds) if given == "audio" else whole
+        if cut_up is not whole:
+            said.append(
+                f"{whole.name}: cut recordings longer than {data.max_seconds:g} s (data.max_seconds) between their"
+                f" segments: {len(whole)} rows became {len(cut_up)} examples"
+            )
+        manifest, words = within_limits(cut_up, data)
         manifests.append(manifest)
-        left_out += words
-    weights = (s.weight * len(m) ** (1 / data.temperature) for s, m in zip(sources, manifests, strict=True))
-    return Mixture(tuple(manifests), tuple(weights), tuple(left_out))
+        said += words
+    weights = [s.weight * len(m) ** (1 / data.temperature) for s, m in zip(sources, manifests, strict=True)]
+    if data.stitch:
+        joined = [stitch(manifest, data.max_seconds) for manifest in manifests]
+        for one, manifest, weight in zip(joined, manifests, tuple(weights), strict=True):
+            single, together = manifest.seconds.mean(), one.seconds.mean()
+            seconds = data.stitch / (1 - data.stitch)  # for each second of single utterances
+            weights.append(weight * seconds * single / together)
+            said.append(
+                f"{manifest.name}: joined {len(manifest)} utterances in {len(one.ways)} ways to {together:.1f} s on"
+                f" average, for {100 * data.stitch:g} % of the audio (data.stitch)"
+            )
+        manifests += joined
+    return Mixture(tuple(manifests), tuple(weights), tuple(said))
 
 
 def read_examples(source: str | Path, given: str, *require: str) -> Manifest:
@@ -105,6 +125,8 @@ def check_noise(data: Data, given: str) -> None:
     """Raise ConfigError for noise that is for another input than the `given` one, and would do nothing."""
     if given != "audio" and data.perturb != Perturb():
         raise ConfigError("data.perturb is for audio; expected data.sampling for the noise of a translation model")
+    if given != "audio" and data.stitch:
+        raise ConfigError("data.stitch is for audio; a translation model takes sentences as they are")
     if given == "audio" and data.sampling:
         raise ConfigError("data.sampling is for the source of a translation model; expected data.perturb for audio")
 

@@ -103,9 +103,12 @@ class Dev:
                 texts["references"].append(self.refs[index])
                 texts["hypotheses"].append(hyp)
                 empty += not hyp.strip()
-                right += not set(hyp.split()).isdisjoint(self.refs[index].split())
+                right += not set(self._words(hyp)).isdisjoint(self._words(self.refs[index]))
         counts = [self._statistics(metric, texts) for metric in self.metrics]
         return [loss, tokens, empty, right, len(texts["hypotheses"]), *itertools.chain(*counts)]
+
+    def _words(self, written: str) -> list[str]:
+        return text.normalise(self.task.scored_by(), written).split()
 
     def _statistics(self, metric: Metric, texts: dict[str, list]) -> np.ndarray:
         """The metric's statistics, summed over these texts; of a rank that has none, zeros."""

@@ -117,7 +117,9 @@ def _separated(path: Path, delimiter: str, quote: str | None) -> Raw:
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
         raise ManifestError(f"{path}:1: columns {twice} occur twice; expected every name once")
-    named = [column for column in columns if column not in ("words", "group")]  # a cell holds no lists or objects
+    named = [
+        column for column in columns if column not in ("words", "segments", "group")
+    ]  # a cell holds no lists or objects
     kinds = {column: FIELDS[name][0] for column, name in rename(named)[0].items() if name in FIELDS}
     types = {column: kinds.get(column, pa.string()) for column in columns}
 

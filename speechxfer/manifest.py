@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speechxfer.atomic import replacing
-from speechxfer.columns import FIELDS, cast, convert_rows, derive, digest, floats, ids, rename
+from speechxfer.columns import FIELDS, cast, convert_rows, derive, digest, fill_text, floats, ids, rename, type_of
 from speechxfer.errors import AudioError, ManifestError
 from speechxfer.formats import Raw, arrow, dataset_table, load_dataset, parquet_table, write_bytes
 from speechxfer.parallel_text import choose, place, read
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 BATCH = 1_000  # rows that iteration turns into Python objects at a time
+TIMED = {"words": "word", "segments": "text"}  # lists of spans -> what the text of one is called
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Example:
     """One utterance or sentence pair. `text` is what the model must produce; times are seconds.
 
     `start`/`end` cut a piece out of a long file, `channel` (from 0) picks one side of a call, `seconds` is the
-    length of the piece, `words` are (word, start, end) counted from the start of the piece.
+    length of the piece, `words` are (word, start, end) counted from the start of the piece, and `segments` likewise
+    (text, start, end) of its sentences. `prompt` is the text that stands before what is said, `task` is "transcribe"
+    or "translate". A stitched example has `pieces`, which are heard one after the other, in place of `audio`.
     """
 
     id: str
@@ -51,6 +54,10 @@ class Example:
     words: tuple[tuple[str, float, float], ...] = ()
     group: dict[str, str] = field(default_factory=dict)
     lang: str | None = None
+    segments: tuple[tuple[str, float, float], ...] = ()
+    prompt: str | None = None
+    task: str | None = None
+    pieces: tuple["Example", ...] = ()  # made by speechxfer.stitch, never read from a file
 
 
 class Manifest:
@@ -87,8 +94,8 @@ class Manifest:
             values["seconds"] = float(measured)
         if "audio" in values:
             values["audio"] = self.folder / values["audio"]
-        if "words" in values:
-            values["words"] = tuple((w["word"], w["start"], w["end"]) for w in values["words"])
+        for name in values.keys() & TIMED.keys():
+            values[name] = tuple((span[TIMED[name]], span["start"], span["end"]) for span in values[name])
         group = {key[6:]: value for key, value in row.items() if key.startswith("group.") and value is not None}
         return Example(**values, group=group)
 
@@ -106,6 +113,29 @@ class Manifest:
         if self._measured is not None:
             chosen.__dict__["seconds"] = self._measured[indices]
         return chosen
+
+    def replace(self, rows: Mapping[int, Sequence[Example]]) -> "Manifest":
+        """With some rows each replaced by examples of the same audio file and group, which keep the row's line."""
+        made = [example for examples in rows.values() for example in examples]
+        origin = np.repeat(list(rows), [len(examples) for examples in rows.values()]).astype(np.int64)
+        old = pa.table({name: self.column(name) for name in self.dataset.column_names})
+        new = old.take(pa.array(origin))
+        for name in FIELDS.keys() - {"audio"}:
+            values = [getattr(example, name) for example in made]
+            if name in TIMED:
+                keys = (TIMED[name], "start", "end")
+                values = [[dict(zip(keys, span, strict=True)) for span in spans] for spans in values]
+            if name in new.column_names:
+                new = new.drop_columns([name])
+            if any(value not in (None, []) for value in values):
+                new = new.append_column(name, pa.array(values, type_of(name)))
+        kept = np.setdiff1d(np.arange(len(self)), origin)
+        order = np.argsort(np.concatenate([kept, origin]), kind="stable")
+        table = pa.concat_tables([old.take(pa.array(kept)), new], promote_options="default").take(pa.array(order))
+        changed = Manifest(self.name, self.folder, _dataset(table))
+        lengths = np.array([example.seconds for example in made], dtype=np.float64)
+        changed.__dict__["seconds"] = np.concatenate([self.seconds[kept], lengths])[order]
+        return changed
 
     def where(self, index: int) -> str:
         """`train.jsonl:17`: the line of a text file, the row (from 1) of anything else."""
@@ -166,7 +196,7 @@ class Manifest:
     def column(self, name: str) -> pa.ChunkedArray:
         """A field of every row, in order, as Arrow; nulls where no row has it."""
         if name not in self.dataset.column_names:
-            return pa.chunked_array([pa.nulls(len(self), FIELDS[name][0])])
+            return pa.chunked_array([pa.nulls(len(self), type_of(name))])
         column = self.dataset.data.column(name)
         if self.rows is None:
             return column
@@ -256,8 +286,6 @@ def _dataset_table(source: "str | Path | Dataset") -> pa.Table:
 
 
 def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> tuple[Manifest, Problems]:
-    from datasets import Dataset
-
     taken, note = rename(raw.columns)
     if notes := [one for one in (raw.note, note) if one]:
         _say(f"{name}: {'; '.join(notes)}")
@@ -268,14 +296,21 @@ def _build(name: str, folder: Path, raw: Raw, require: Sequence[str]) -> tuple[M
         table = cast(raw.table(), taken)
     except pa.ArrowException:
         table = convert_rows(raw.rows(problems), taken, problems)
+    table = fill_text(table)
     if not len(table) and not problems:
         problems.add("empty", 1, "no rows; expected at least one")
     check(table, ids(table), require, problems)
     good = None
     if problems:
         good = np.flatnonzero(~np.isin(table["line"].to_numpy(), list(problems.lines)))
+    return Manifest(name, folder, _dataset(derive(table)), good), problems
+
+
+def _dataset(table: pa.Table) -> "Dataset":
+    from datasets import Dataset
+
     # `datasets` would pickle the whole table to make a fingerprint, which only its disk cache needs
-    return Manifest(name, folder, Dataset(derive(table), fingerprint=os.urandom(8).hex()), good), problems
+    return Dataset(table, fingerprint=os.urandom(8).hex())
 
 
 @functools.cache  # once for each process
@@ -285,17 +320,22 @@ def _say(line: str) -> None:
 
 
 def write_manifest(path: str | Path, examples: Iterable[Example]) -> None:
-    """Write JSONL whole or not at all, with audio paths relative to the manifest's folder."""
+    """Write JSONL whole or not at all, with audio paths relative to the manifest's folder.
+
+    Raises ManifestError at a stitched example, which is no row.
+    """
     path = Path(path)
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         folder = os.path.realpath(path.parent)  # where ".." leads to, should the folder be a link
         for example in examples:
+            if example.pieces:
+                raise ManifestError(f"{path}: example {example.id} is stitched; expected its pieces, a row for each")
             row = {name: getattr(example, name) for name in (*FIELDS, "group")}
             row = {name: value for name, value in row.items() if value not in (None, (), {})}
             if example.audio is not None:
                 row["audio"] = os.path.relpath(Path(os.path.realpath(example.audio.parent), example.audio.name), folder)
-            if example.words:  # objects, since Arrow reads no lists of mixed types
-                row["words"] = [{"word": word, "start": start, "end": end} for word, start, end in example.words]
+            for name in row.keys() & TIMED.keys():  # objects, since Arrow reads no lists of mixed types
+                row[name] = [{TIMED[name]: text, "start": start, "end": end} for text, start, end in row[name]]
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

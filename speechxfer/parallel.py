@@ -89,6 +89,13 @@ def choose_device(name: str, local: int = 0) -> torch.device:
     return device
 
 
+def expect_one_process(verb: str) -> None:
+    """Raise ConfigError under torchrun: for what every rank would write to the same files."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1:
+        raise ConfigError(f"{verb} works in one process, found {world} (WORLD_SIZE); start it without torchrun")
+
+
 @contextmanager
 def ranks(device: str = "auto") -> Iterator[Ranks]:
     """Join the job that torchrun describes; a process alone without it. Raises ConfigError for an absent device."""

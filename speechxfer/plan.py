@@ -103,22 +103,30 @@ def occupancy(batches: Sequence[np.ndarray], costs: np.ndarray) -> float:
     return real / sum(float(columns[b].max(axis=0).sum()) * len(b) for b in batches)
 
 
-def draw(sizes: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> np.ndarray:
+def draw(sizes: Sequence[int | Sequence[int]], weights: Sequence[float], seed: int, epoch: int) -> np.ndarray:
     """One epoch's indices into the concatenation of several sources, mixed by weight.
 
     The first source is seen once an epoch; another gives `weight / first weight` times as many examples (a fraction
     of one is carried to the next epoch). What a source has left over is next epoch's: it runs through one shuffled
-    pass after another, so nothing is drawn twice before all else was drawn once.
+    pass after another, so nothing is drawn twice before all else was drawn once. A source of several sizes holds the
+    same things in as many ways: a pass is through one of them, the next pass through the next.
     """
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    chosen = []
+    chosen, offset = [], 0
     for source, (size, weight) in enumerate(zip(sizes, weights, strict=True)):
-        count = sizes[0] * weight / weights[0]
+        ways = np.atleast_1d(size)
+        ends = np.cumsum(ways)
+        count = np.sum(sizes[0]) * weight / weights[0]
         first, last = round(epoch * count), round((epoch + 1) * count)
-        for lap in range(first // size, -(-last // size)):
-            shuffled = np.random.default_rng([seed, source, lap]).permutation(size)
-            lo, hi = max(first - lap * size, 0), min(last - lap * size, size)
-            chosen.append(offsets[source] + shuffled[lo:hi])
+        rounds, rest = divmod(first, int(ends[-1]))
+        lap = rounds * len(ways) + int(np.searchsorted(ends, rest, side="right"))
+        while first < last:
+            rounds, way = divmod(lap, len(ways))
+            shuffled = np.random.default_rng([seed, source, lap]).permutation(ways[way])
+            start = int(rounds * ends[-1] + ends[way] - ways[way])  # of this pass, among all that is ever drawn
+            some = shuffled[first - start : last - start]
+            chosen.append(offset + ends[way] - ways[way] + some)
+            first, lap = first + len(some), lap + 1
+        offset += ends[-1]
     return np.concatenate(chosen)
 
 

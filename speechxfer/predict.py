@@ -1,6 +1,5 @@
 """Checkpoint + manifest -> predictions.jsonl: longest first, resumable, shared out over ranks."""
 
-import dataclasses
 import glob
 import json
 from collections.abc import Iterator
@@ -12,27 +11,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from speechxfer import task as tasks
 from speechxfer.atomic import replacing
 from speechxfer.data import length_sorted, load_batches, read_examples
 from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, Manifest, expect_files
 from speechxfer.models import family_of, load_checkpoint, resolve
 from speechxfer.models.base import Hypothesis, Model
+from speechxfer.models.folder import WANTED
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.precision import Precision, choose_attention, choose_precision
 from speechxfer.prediction import Prediction, write_predictions
 from speechxfer.receipt import read_receipt, write_receipt
-from speechxfer.task import Data, Decode, Run
+from speechxfer.task import Data, Decode, Run, Speech
 
-DATA, DECODE, RUN = Data(), Decode(), Run(precision="fp32")
-MADE_OF = (
-    "*.safetensors",
-    "pytorch_model*.bin",
-    "*.json",
-    "*.txt",
-    "*.model",
-    "*.spm",
-)  # what of a checkpoint predicts
+DATA, SPEECH, DECODE, RUN = Data(), Speech(), Decode(), Run(precision="fp32")
 
 
 def predict(
@@ -41,6 +34,7 @@ def predict(
     out: str | Path,
     *,
     data: Data = DATA,
+    speech: Speech = SPEECH,
     decode: Decode = DECODE,
     run: Run = RUN,
 ) -> Path:
@@ -60,16 +54,17 @@ def predict(
     with ranks(run.device) as here:
         expect_files([manifest])
         folder = resolve(checkpoint)
-        examples = read_examples(manifest, family_of(folder).given)
+        family = family_of(folder)
+        examples = read_examples(manifest, family.given)
         precision = choose_precision(run.precision, here.device)
-        model = load_checkpoint(folder)
-        choose_attention(run.attention, model.net)
-        model.to(here.device).eval()
         key = {"weights": digest(folder), "manifest": examples.sha256, "precision": precision.name}
         key |= {name: version(name) for name in ("speechxfer", "torch", "transformers")}
-        key |= {f"decode.{name}": value for name, value in dataclasses.asdict(decode).items()}
+        key |= tasks.fields(speech, "speech.") | (tasks.fields(decode, "decode.") if family.searches else {})
         if here.gather(key.items() <= read_receipt(out).items())[0]:
             return out
+        model = load_checkpoint(folder, speech=speech)
+        choose_attention(run.attention, model.net)
+        model.to(here.device).eval()
         done = here.gather(_merge_partials(out, key) if here.first else set())[0]
         lengths = model.frontend.lengths(examples)
         if unfit := model.frontend.unfit(examples, lengths):
@@ -95,7 +90,7 @@ def predict(
 def digest(checkpoint: Path) -> str:
     """SHA-256 over the names and contents of the files that decide what a checkpoint predicts."""
     total = sha256()
-    for path in sorted({path for pattern in MADE_OF for path in checkpoint.glob(pattern)}):
+    for path in sorted({path for pattern in WANTED for path in checkpoint.glob(pattern)}):
         with path.open("rb") as file:
             total.update(f"{path.name} {file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()

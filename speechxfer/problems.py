@@ -10,7 +10,9 @@ from speechxfer.columns import FIELDS
 from speechxfer.errors import ManifestError
 
 SHOWN = 20  # problems of one kind that are spelled out; the others are counted
-PIECE_TOLERANCE = 0.1  # seconds by which a stated length may differ from end - start
+PIECE_TOLERANCE = 0.1  # seconds by which a stated length may differ from end - start, or be passed by segments
+ROUNDING = 1e-6  # seconds that sums of times may be off
+TASKS = ("transcribe", "translate")
 
 
 class Problems:
@@ -93,6 +95,11 @@ def check(table: pa.Table, ids: pa.ChunkedArray, require: Sequence[str], problem
     )
     if "words" in table.column_names:
         _check_words(table["words"], report)
+    if "segments" in table.column_names:
+        _check_segments(table["segments"], np.where(seconds > 0, seconds, end - begin), report)
+    if "task" in table.column_names:
+        wrong = given("task") & ~pc.is_in(table["task"], pa.array(TASKS)).to_numpy()
+        report("task", wrong, lambda i: f"task is {table['task'][i].as_py()!r}; expected {' or '.join(TASKS)}")
     for name in require:
         if given(name).any() or refused.any():
             report(name, ~given(name) & ~refused, lambda i, name=name: f"no {name}; expected one in every row")
@@ -122,6 +129,49 @@ def _check_words(words: pa.ChunkedArray, report: Callable) -> None:
     row_of_word = pc.list_parent_indices(words.combine_chunks()).to_numpy()
     wrong[row_of_word[~((start >= 0) & (end >= start) & np.isfinite(end))]] = True
     report("words", wrong, lambda i: "words has times that are negative or run backwards; expected 0 <= start <= end")
+
+
+def _check_segments(segments: pa.ChunkedArray, seconds: np.ndarray, report: Callable) -> None:
+    """`seconds` is the length of each row's piece, NaN where it is not known."""
+    one = segments.combine_chunks()
+    flat, row = pc.list_flatten(one), pc.list_parent_indices(one).to_numpy()
+    start, end = (
+        pc.struct_field(flat, key).cast(pa.float64()).to_numpy(zero_copy_only=False) for key in ("start", "end")
+    )
+
+    def first(wrong: np.ndarray) -> dict[int, int]:
+        """Row -> its first wrong segment."""
+        places = np.flatnonzero(wrong)[::-1]
+        return dict(zip(row[places].tolist(), places.tolist(), strict=True))
+
+    def report_first(kind: str, wrong: dict[int, int], message: Callable[[int, int], str]) -> None:
+        report(kind, np.isin(np.arange(len(segments)), list(wrong)), lambda i: f"segments {message(i, wrong[i])}")
+
+    untold = pc.struct_field(flat, "text").is_null().to_numpy(zero_copy_only=False)
+    report_first("segment-text", first(untold), lambda i, at: 'has one without a text; expected "" where none is said')
+    unreal = ~((start >= 0) & (end > start) & np.isfinite(end))
+    report_first(
+        "segments",
+        first(unreal),
+        lambda i, at: f"has one from {start[at]:.9g} to {end[at]:.9g} s; expected 0 <= start < end",
+    )
+    real = ~np.isin(row, row[unreal])
+    overlap = np.zeros(len(row), bool)
+    overlap[1:] = (row[1:] == row[:-1]) & (start[1:] < end[:-1] - ROUNDING) & real[1:]
+    report_first(
+        "segment-order",
+        first(overlap),
+        lambda i, at: (
+            f"has one that starts at {start[at]:.9g} s, before the end of the last one at {end[at - 1]:.9g} s;"
+            " expected them in order, without overlap"
+        ),
+    )
+    beyond = real & (end > seconds[row] + PIECE_TOLERANCE)
+    report_first(
+        "segment-end",
+        first(beyond),
+        lambda i, at: f"has one that ends at {end[at]:.9g} s; expected at most the {seconds[i]:g} s of the piece",
+    )
 
 
 def _check_twins(ids: pa.ChunkedArray, lines: np.ndarray, report: Callable) -> None:

@@ -1,6 +1,5 @@
 """When a run may go on from a saved state: only as the very run that it was."""
 
-import dataclasses
 import platform
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from speechxfer.task import Decode, Task
 
 # Fields that may change between two calls of a run: they do not touch the weights.
 FREE = {"name", "test", "retain", "metrics", "require", "data.workers", "run.keep", "run.log_every", "run.save_every"}
-FREE |= {"lint", "glossary", "equivalences"} | {f"decode.{field.name}" for field in dataclasses.fields(Decode)}
+FREE |= {"lint", "glossary", "equivalences", "allow_small"}
+FREE |= set(tasks.fields(Decode(), "decode."))
 FREE |= {"run.max_skips"}  # raised by who has looked at the examples that were skipped
 FREE |= {"run.device"}  # but then the sums differ: `machine` says so
 

@@ -153,7 +153,7 @@ def summarise(
                 gap = _gap(items, column, key, seed, resamples, confidence)
                 gaps |= {key: gap} if gap else {}
         scores[name] = one(column, everyone, groups=by_group, gaps=gaps)
-        if scores[name].value is None and "sources" not in column.metric.reads:
+        if scores[name].value is None and not column.metric.sparse:
             raise ScoreError(
                 f"{name}: none of the {len(everyone)} references has any {column.metric.tokens} after normalising "
                 f"({column.recipe}), so there is no score; expected references with text (is it the right normaliser?)"
@@ -211,7 +211,7 @@ def _whole(total: float) -> float | int:
 
 
 def _why_no_interval(metric: Metric, value: float, cluster: str, clusters: int, spread: bool) -> str:
-    if math.isnan(value) and "sources" in metric.reads:
+    if math.isnan(value) and metric.sparse:
         return "no source has anything that is counted: no score"
     if math.isnan(value):
         return "the references are empty: no score"

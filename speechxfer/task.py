@@ -42,6 +42,8 @@ class Data:
     min_seconds: float = 0.1  # shorter examples are left out, counted and reported
     max_seconds: float = 30.0  # longer ones too
     vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc_checkpoint)
+    stitch: float = 0.0  # share of the training audio, beside the other examples, that is neighbours joined to one
+    # example of at most max_seconds; a share of 0.5 makes an epoch twice as long
     perturb: Perturb = Perturb()  # of the training audio
     sampling: float = 0.0  # of the training text: other pieces for the same words, alpha of Kudo 2018; 0: the best ones
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
@@ -55,6 +57,51 @@ class Data:
             raise ConfigError(f"{found}: expected 0 <= min < max")
         if not self.sampling >= 0:
             raise ConfigError(f"data.sampling is {self.sampling}; expected >= 0")
+        if not 0 <= self.stitch < 1:
+            raise ConfigError(f"data.stitch is {self.stitch}; expected a share, 0 <= share < 1")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What a Whisper model is told before it hears, and how much it hears at once. For no other family."""
+
+    language: str = ""  # "hi" or "Hindi", of the text where a row has no `lang`; of the audio for task "translate"
+    task: str = "transcribe"  # or "translate" (into English), where a row does not say
+    proxy: str = ""  # the language whose token stands for those that the checkpoint has none for
+    # The encoder sees the audio's "own" length, or "full" 30 s, padded by silence. "auto" is "own" in training, and in
+    # decoding what the checkpoint was trained with: "full" for one of the hub.
+    context: str = "auto"
+    timestamps: float = 0.5  # share of the training examples with known times that learn to write them
+
+    def __post_init__(self):
+        closed = {"task": ("transcribe", "translate"), "context": ("auto", "own", "full")}
+        wrong = [
+            f"speech.{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}"
+            for name, choices in closed.items()
+            if getattr(self, name) not in choices
+        ]
+        if not 0 <= self.timestamps <= 1:
+            wrong.append(f"speech.timestamps is {self.timestamps}; expected 0 to 1")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+
+
+@dataclass(frozen=True)
+class Guards:
+    """When a text of Whisper is not believed. Thresholds are OpenAI's defaults (whisper/transcribe.py).
+
+    A row that fails is decoded again by drawing tokens, at each temperature until it passes; of texts that all failed,
+    the likeliest one that does not repeat itself is kept (as faster-whisper does; OpenAI keeps the last, hottest one).
+    """
+
+    temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the further tries; (): there are none
+    compression_ratio: float = 2.4  # a text that compresses better repeats itself
+    avg_logprob: float = -1.0  # nats per token; a text below it is not believed
+    no_speech: float = 0.6  # above this probability, and below `avg_logprob`, nothing was said
+    # A loop is the same tokens at least so many times on end, and so many tokens long: the search stops there, the row
+    # is tried again, and of a loop that is kept the first round stays. 0: loops are not looked for.
+    repeats: int = 6
+    repeated_tokens: int = 48
 
 
 @dataclass(frozen=True)
@@ -68,6 +115,8 @@ class Decode:
     top_k: int = 0  # draw from so many tokens; 0: from all
     top_p: float = 1.0  # draw from the likeliest tokens that have this share of the probability together
     seed: int = 0  # of what is drawn
+    timestamps: bool = False  # Whisper: with the times of phrases
+    guards: Guards = Guards()  # Whisper's
 
     def __post_init__(self):
         least = {"beams": 1, "n_best": 1, "temperature": 0, "top_k": 0, "seed": 0}
@@ -114,6 +163,7 @@ class Run:
     best_by: str = ""  # which checkpoint is kept as best: by loss or a metric on dev; by default the first metric
     precision: str = "auto"  # auto, fp32, bf16 or fp16
     attention: str = "auto"  # auto, sdpa, eager or flash_attention_2
+    checkpointing: bool = False  # layers are computed again in the backward pass: less memory, a third more time
     device: str = "auto"
     max_skips: int = 10  # steps with a loss that is not finite, before training stops
 
@@ -142,6 +192,7 @@ class Task:
     glossary: str = ""  # file of terms and their translations, for the metric of that name (see scoring.glossary)
     config: dict[str, Any] = field(default_factory=dict)  # of the model's config.json: dropout, mask_time_prob ...
     data: Data = Data()
+    speech: Speech = Speech()
     optim: Optim = Optim()
     run: Run = Run()
     decode: Decode = Decode()
@@ -222,8 +273,8 @@ def _replaced(section: Any, names: list[str], value: str, path: str) -> Any:
         hint = f"did you mean {near}?" if near else f"expected one of {', '.join(known)}"
         raise ConfigError(f"no field {path}; {hint}")
     inner = getattr(section, names[0])
-    if len(names) == 2 and isinstance(inner, dict):
-        return dataclasses.replace(section, **{names[0]: {**inner, names[1]: _literal(value)}})
+    if len(names) > 1 and isinstance(inner, dict):  # whose own names may hold dots: "retain.wer"
+        return dataclasses.replace(section, **{names[0]: {**inner, ".".join(names[1:]): _literal(value)}})
     if len(names) > 1:
         if not dataclasses.is_dataclass(inner):
             raise ConfigError(f"no field {path}; {names[0]} has no fields of its own")

@@ -144,12 +144,30 @@ def latin_digits(text: str) -> str:
     return re.sub(r"\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
 
 
-# A sentence of Devanagari ends with a danda, with a bar that stands for one or, at the end of the text, a full stop;
-# closing quotes may stand before and after it. Within a text a full stop may belong to an abbreviation.
+# A sentence of Devanagari ends with a danda, with a bar behind Devanagari that stands for one or, at the end of the
+# text, a full stop; closing quotes may stand before and after it. Within a text a full stop may belong to an
+# abbreviation. At its end a digit, Latin or % may stand before it, where the text has Devanagari at all.
+_DEVANAGARI = "\u0900-\u0963\u0970-\u097f"  # but for the dandas and digits
 _CLOSING = "[\"'\u201d\u2019)]*"
+_SENTENCE = f"(?={_CLOSING}(?:\\s|$))"
 _END = re.compile(
-    f"(?<=[\u0900-\u0963\u0970-\u097f])({_CLOSING}) ?(?:[|\u0964](?={_CLOSING}(?:\\s|$))|\\.(?={_CLOSING}\\s*$))"
+    rf"(?<![ \u0964]) *\u0964{_SENTENCE}"
+    rf"|(?<=[{_DEVANAGARI}])(?P<quote>{_CLOSING}) ?\|{_SENTENCE}"
+    rf"|(?<=[{_DEVANAGARI}\u0966-\u096f0-9A-Za-z\u00c0-\u024f%])(?P<closing>{_CLOSING}) ?\.(?={_CLOSING}\s*$)"
 )
+_HAS_DEVANAGARI = re.compile(f"[{_DEVANAGARI}]")
+
+
+def _ended(text: str, mark: str) -> str:
+    """With `mark` for what ends its sentences, and no space before it."""
+
+    def end(found: re.Match) -> str:
+        if found["closing"] is not None and not devanagari:
+            return found[0]
+        return f"{found['quote'] or found['closing'] or ''}{mark}"
+
+    devanagari = _HAS_DEVANAGARI.search(text)
+    return _END.sub(end, text)
 
 
 def danda(text: str) -> str:
@@ -158,7 +176,7 @@ def danda(text: str) -> str:
     >>> danda("यह ठीक है | डॉ. राव 3.5 पर आए.")
     'यह ठीक है। डॉ. राव 3.5 पर आए।'
     """
-    return _END.sub("\\1\u0964", text)
+    return _ended(text, "\u0964")
 
 
 def full_stop(text: str) -> str:
@@ -167,19 +185,34 @@ def full_stop(text: str) -> str:
     >>> full_stop("यह ठीक है।")
     'यह ठीक है.'
     """
-    return _END.sub("\\1.", text)
+    return _ended(text, ".")
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """A function that changes a text for comparison, and the options that may follow its name.
+    """A function that changes each word by itself for comparison, and the options that may follow its name.
 
-    Raise `version` whenever any text comes out differently, with an option too.
+    Raise `version` whenever any text comes out differently.
     """
 
     function: Callable[[str], str]
     version: int
     options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is done to the normalised text, by word or to the text as a whole.
+
+    Raise `version` whenever any text comes out differently: a signature shows it from the second on.
+    """
+
+    function: Callable[[str], str]
+    by_word: bool = True
+    version: int = 1
+
+    def signature(self, name: str) -> str:
+        return name if self.version == 1 else f"{name}.v{self.version}"
 
 
 NORMALISERS: dict[str, Normaliser] = {
@@ -190,12 +223,12 @@ NORMALISERS: dict[str, Normaliser] = {
     "indic": Normaliser(indic, 2, ("drop-joiners", "latin-digits")),
 }
 
-# what each option does to the normalised text, in the order in which they are done and stand in a signature
-OPTIONS: dict[str, Callable[[str], str]] = {
-    "drop-joiners": drop_joiners,
-    "latin-digits": latin_digits,
-    "danda": danda,
-    "full-stop": full_stop,
+# in the order in which they are done and stand in a signature
+OPTIONS: dict[str, Option] = {
+    "drop-joiners": Option(drop_joiners),
+    "latin-digits": Option(latin_digits),
+    "danda": Option(danda, by_word=False, version=2),
+    "full-stop": Option(full_stop, by_word=False, version=2),
 }
 
 
@@ -211,8 +244,8 @@ def _refuse(name: str, problem: str, base: str, options: list[str]) -> ConfigErr
 
 
 @cache  # asked for every text
-def _parse(name: str) -> tuple[tuple[Callable[[str], str], ...], str]:
-    """The steps of a normaliser by its full name, and its signature."""
+def _parse(name: str) -> tuple[tuple[Callable[[str], str], ...], str, bool]:
+    """The steps of a normaliser by its full name, its signature, and whether it goes by word."""
     base, *options = name.split("+")
     if base not in NORMALISERS:
         raise _refuse(name, f"; expected one of {', '.join(NORMALISERS)}", base, options)
@@ -227,8 +260,9 @@ def _parse(name: str) -> tuple[tuple[Callable[[str], str], ...], str]:
     if {"danda", "full-stop"} <= set(options):
         raise _refuse(name, ": danda and full-stop exclude each other", base, options[:1])
     chosen = [option for option in OPTIONS if option in options]
-    steps = (normaliser.function, *(OPTIONS[option] for option in chosen))
-    return steps, "+".join([f"{base}.v{normaliser.version}", *chosen])
+    steps = (normaliser.function, *(OPTIONS[option].function for option in chosen))
+    names = [f"{base}.v{normaliser.version}", *(OPTIONS[option].signature(option) for option in chosen)]
+    return steps, "+".join(names), all(OPTIONS[option].by_word for option in chosen)
 
 
 def normalise(name: str, text: str) -> str:
@@ -245,3 +279,12 @@ def normalise(name: str, text: str) -> str:
 def signature(name: str) -> str:
     """`indic.v2+latin-digits`: what a score must say about its texts. Raises ConfigError as `normalise` does."""
     return _parse(name)[1]
+
+
+def by_word(name: str) -> bool:
+    """Whether a normaliser changes each word between spaces by itself. Raises ConfigError as `normalise` does.
+
+    >>> by_word("nfc"), by_word("nfc+danda")
+    (True, False)
+    """
+    return _parse(name)[2]

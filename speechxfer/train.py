@@ -11,25 +11,36 @@ import math
 import random
 import signal
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import nn
 
 from speechxfer import checkpoint, perturb, resume
-from speechxfer.data import Share, TrainingBatches, check_noise, read_examples, read_mixture, shares, within_limits
+from speechxfer.data import (
+    Mixture,
+    Share,
+    TrainingBatches,
+    check_noise,
+    read_examples,
+    read_mixture,
+    shares,
+    within_limits,
+)
 from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
 from speechxfer.manifest import expect_files
-from speechxfer.models import complete, family_of, load_checkpoint, resolve
+from speechxfer.models import WHISPER, complete, family_of, load_checkpoint, resolve
 from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import occupancy
 from speechxfer.precision import choose_attention, choose_precision
 from speechxfer.progress import TrainingLog, Window
-from speechxfer.task import Task
+from speechxfer.stitch import Stitched
+from speechxfer.task import Speech, Task
 from speechxfer.text import normalise
 
 BEST, LAST = "best", "last"
@@ -79,7 +90,7 @@ class _Training:
 
     def __init__(self, task: Task, out: Path, here: Ranks):
         expect_files([*(source.manifest for source in task.sources()), task.manifest("dev")])
-        folder = resolve(task.model)
+        self.folder = folder = resolve(task.model)
         self.task = task = complete(task, folder)
         self.out, self.here = out, here
         perturb.check(task.data.perturb)
@@ -95,12 +106,18 @@ class _Training:
             vocabulary=task.data.vocabulary,
             normaliser=task.normaliser,
             changes=task.config,
+            speech=self._told(mixture),
         )
+        if task.run.checkpointing:
+            self.model.net.gradient_checkpointing_enable()
         frontend = self.model.frontend
         lengths = [frontend.lengths(m) for m in mixture.manifests]
         fastest = max(task.data.perturb.speed, default=1.0)
         problems = [
-            p for m, n in zip(mixture.manifests, lengths, strict=True) for p in frontend.problems(m, n, fastest)
+            problem
+            for manifest, length in zip(mixture.manifests, lengths, strict=True)
+            if not isinstance(manifest, Stitched)  # whose pieces are in another of them
+            for problem in frontend.problems(manifest, length, fastest)
         ]
         self.dev = Dev(dev, frontend, task, here)
         problems += frontend.problems(dev, self.dev.lengths)
@@ -126,6 +143,13 @@ class _Training:
         self.terminated = False
         self.mixture = mixture
         self.machine_changes: list[str] = []
+
+    def _told(self, mixture: Mixture) -> Speech:
+        """With the language that all training rows share, so that the checkpoint knows it when no row says it."""
+        speech = self.task.speech
+        said = {lang for m in mixture.manifests for lang in pc.unique(m.column("lang")).to_pylist()}
+        alone = len(said) == 1 and None not in said and not speech.language and speech.task == "transcribe"
+        return replace(speech, language=said.pop()) if alone and family_of(self.folder) is WHISPER else speech
 
     def _steps_of(self, epochs: float) -> int:
         whole, part = divmod(epochs, 1)
@@ -327,8 +351,10 @@ class _Training:
     def _introduce(self, log: TrainingLog, first: int) -> None:
         """Say what is about to happen, with the figures that were derived."""
         costs, batches, unit = self.plan.costs, self.plan.epoch(0), self.model.frontend.unit
+        single = sum(len(m) for m in self.mixture.manifests if not isinstance(m, Stitched))  # they stand first
         parameters = sum(p.numel() for p in self.model.parameters())
-        total = f"{costs.sum() / 3600:.2f} h" if unit == "s" else f"{costs.sum():.0f} {unit}"
+        total = costs[:single].sum()
+        total = f"{total / 3600:.2f} h" if unit == "s" else f"{total:.0f} {unit}"
         as_heard = self.plan.costs_of(0, np.arange(len(costs)))
         for name, value in self.fingerprint["task"].items():
             log.say(f"{name} = {value!r}")
@@ -341,7 +367,7 @@ class _Training:
         log.say(
             f"{self.task.model}: {parameters / 1e6:.1f} M parameters,"
             f" vocabulary of {self.model.frontend.vocabulary_size}\n"
-            f"train: {len(costs)} examples, {total}; an epoch has {len(batches)} batches,"
+            f"train: {single} examples, {total}; an epoch has {len(batches)} batches,"
             f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, as_heard):.1f} % of it no padding\n"
             f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"
             f"{todo}"

@@ -9,7 +9,7 @@ RUN/report.html                            all of it on one page
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from speechxfer.scoring.equivalence import Equivalences
     from speechxfer.scoring.glossary import Glossary
     from speechxfer.scoring.items import Items
+    from speechxfer.scoring.transcripts import Pairs
 
 SETS = ("test", "retain")
 STAGES = ("before", "after")
@@ -89,7 +90,13 @@ def predict_run(task: Task, run: Path) -> None:
                 out = run / stage / f"{name}.predictions.jsonl"
                 print(f"{stage}: {name} -> {out}")
                 predict(
-                    checkpoint, task.manifest(name), out, data=task.data, decode=task.decode, run=in_float32(task.run)
+                    checkpoint,
+                    task.manifest(name),
+                    out,
+                    data=task.data,
+                    speech=task.speech,
+                    decode=task.decode,
+                    run=in_float32(task.run),
                 )
 
 
@@ -116,7 +123,7 @@ def score_run(task: Task, run: Path) -> None:
 
 
 def score_file(
-    task: Task, predictions: str | Path | Iterable["Prediction"], out: Path | None
+    task: Task, predictions: "str | Path | Pairs | Sequence[Prediction]", out: Path | None
 ) -> tuple[dict[str, "Score"], "Diagnosis"]:
     """Score predictions as the task says; `out` is where scores.json goes, with items and diagnosis beside it."""
     from speechxfer.prediction import iterate
@@ -153,14 +160,14 @@ def score_file(
     return scores, diagnosis
 
 
-def measured_by(task: Task, predictions: str | Path | Iterable["Prediction"]) -> tuple[str, ...]:
+def measured_by(task: Task, predictions: "str | Path | Pairs | Sequence[Prediction]") -> tuple[str, ...]:
     """The task's metrics; where it names none, those of translation for what has a source, else those of speech."""
     from speechxfer.models import CTC, MARIAN
     from speechxfer.prediction import iterate
 
     if task.metrics:
         return task.metrics
-    first = None if isinstance(predictions, Iterator) else next(iter(iterate(predictions)), None)  # it can be read once
+    first = next(iterate(predictions), None)
     return (MARIAN if first and first.source is not None else CTC).metrics
 
 

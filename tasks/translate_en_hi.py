@@ -4,9 +4,10 @@
     python tasks/translate_en_hi.py run --out runs/en-hi
     python tasks/translate_en_hi.py run --out runs/en-hi-random --model runs/en-hi-data/random
 
-The parent gets Hindi pieces in place of its German ones (`graft`), keeps its encoder, and learns with the decoder alone
-first. The last command is the same job from random weights of the same architecture and pieces. SOURCE is Tatoeba's
-English-Hindi as train.jsonl, dev.jsonl and test.jsonl, with `source` and `text` in every row.
+The parent gets Hindi pieces in place of its German ones (`graft`), each beginning as what it means: the German words
+to which the English of both corpora leads. The last command is the same job from random weights of the same
+architecture and pieces. SOURCE is Tatoeba's English-Hindi as train.jsonl, dev.jsonl and test.jsonl, with `source` and
+`text` in every row.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from speechxfer import Data, LabelSmoothing, Optim, Run, Task, main
 
 SOURCE = Path("../shared/data/text/tatoeba-en-hi")
-PARENT, DATA = Path("runs/parent/best"), Path("runs/en-hi-data")
+DATA = Path("runs/en-hi-data")
 
 TASK = Task(
     name="translate_en_hi",
@@ -23,9 +24,9 @@ TASK = Task(
     dev=str(SOURCE / "dev.jsonl"),
     test=str(SOURCE / "test.jsonl"),
     config={"dropout": 0.3},
-    data=Data(batch_tokens=2048, sampling=0.2),
+    data=Data(batch_tokens=1024, workers=0),
     optim=Optim(lr=1e-3, warmup=0.1),
-    run=Run(epochs=30, eval_every=250, save_every=250, best_by="chrf++"),
+    run=Run(steps=4000, eval_every=500, save_every=500, best_by="chrf++"),
     adapt=(LabelSmoothing(0.1),),
     metrics=("bleu", "chrf++"),
 )
@@ -33,14 +34,19 @@ TASK = Task(
 
 def prepare() -> None:
     """Graft Hindi onto the parent, and write the same model with random weights, where they are missing."""
+    from parent_en_de import TASK as PARENT
     from speechxfer import read_manifest
     from speechxfer.models.graft import Graft, graft
     from speechxfer.models.marian_random import write_random_twin
+    from speechxfer.models.word_list import write_word_list
     from speechxfer.text import normalise
 
     if not (DATA / "grafted").is_dir():
-        texts = [normalise("nfc", text) for text in read_manifest(TASK.train).texts()]
-        graft(PARENT, texts, DATA / "grafted", settings=Graft(pieces=3000), lang="hi")
+        new, parent = ([(e.source, e.text) for e in read_manifest(task.train)] for task in (TASK, PARENT))
+        words = write_word_list(DATA / "words.tsv", new, parent)
+        settings = Graft(pieces=3000, model_type="bpe", initial="mapping", mapping=words)
+        texts = (normalise("nfc", text) for _, text in new)
+        graft("runs/parent/best", texts, DATA / "grafted", settings=settings, lang="hi")
     if not (DATA / "random").is_dir():
         write_random_twin(DATA / "grafted", DATA / "random")
 

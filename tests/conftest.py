@@ -39,14 +39,16 @@ def tones(text: str, rng: np.random.Generator) -> np.ndarray:
     return (samples + 0.003 * rng.standard_normal(len(samples))).astype(np.float32)
 
 
-def write_toy(folder: Path, name: str, count: int, seed: int, group: dict[str, str] | None = None) -> Path:
-    """A manifest of `count` utterances of two to eight letters, with its audio."""
+def write_toy(
+    folder: Path, name: str, count: int, seed: int, group: dict[str, str] | None = None, words: int = 3
+) -> Path:
+    """A manifest of `count` utterances of at most so many words of one to three letters, with its audio."""
     rng = np.random.default_rng(seed)
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(count):
-        words = ["".join(rng.choice(list("abcd"), rng.integers(1, 4))) for _ in range(rng.integers(1, 4))]
-        text, path = " ".join(words), f"audio/{name}-{i:03d}.wav"
+        said = ["".join(rng.choice(list("abcd"), rng.integers(1, 4))) for _ in range(rng.integers(1, words + 1))]
+        text, path = " ".join(said), f"audio/{name}-{i:03d}.wav"
         samples = tones(text, rng)
         soundfile.write(folder / path, samples, RATE)
         row = {"id": f"{name}-{i:03d}", "audio": path, "text": text, "seconds": len(samples) / RATE}
@@ -125,6 +127,15 @@ def write_tiny_marian(folder: Path, joint: bool = True, **size) -> Path:
     sources = toy_sources(200, seed=0)
     targets = [translated(source) for source in sources]
     return write_random(folder, sources, targets, size=Size(joint=joint, **settings | size))
+
+
+def write_tiny_whisper(folder: Path, **changes) -> Path:
+    """A random Whisper of some 150,000 parameters, with bytes as pieces and all special tokens."""
+    from speechxfer.models.whisper_random import Size, write_random
+
+    settings = dict(pieces=300, d_model=32, encoder_layers=2, decoder_layers=2, heads=2, ffn=64)
+    texts = ["ab cad a dd bcd", "नमस्ते दुनिया, कैसे हो?", "hello world"] * 10
+    return write_random(folder, Size(**settings | changes), texts)
 
 
 @pytest.fixture(scope="session")

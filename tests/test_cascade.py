@@ -241,6 +241,13 @@ def test_what_it_refuses_it_says_in_one_line_before_any_model_is_asked(models, s
         assert len(lines) == 1 and lines[0].startswith("speechxfer: ") and said in lines[0], lines
 
 
+def test_several_processes_do_not_write_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="cascade works in one process, found 2"):
+        cascade("asr", "mt", tmp_path / "talk.jsonl", tmp_path / "out", task=TASK)
+    assert not (tmp_path / "out").exists()
+
+
 def test_models_that_were_exchanged_are_both_named(models, speech, tmp_path):
     with pytest.raises(ConfigError) as caught:
         cascade(*reversed(models), speech, tmp_path / "out", task=TASK)

@@ -233,6 +233,33 @@ def test_two_plain_texts_are_scored_and_compared(tmp_path, capsys):
     assert capsys.readouterr().out == from_texts and "-25.00" in from_texts
 
 
+def test_what_two_plain_texts_are_compared_by_follows_from_their_sources(tmp_path, capsys):
+    for name, text in {"ref": "a b\nc d\n", "old": "a x\nc\n", "new": "a b\nc x\n"}.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    ref, old, new = (tmp_path / f"{name}.txt" for name in ("ref", "old", "new"))
+    for sources, metrics in (((), ("wer", "cer")), (("--src", ref), ("bleu", "chrf++"))):
+        assert exit_code("compare", old, new, "--ref", ref, *sources) == 0
+        by_default = capsys.readouterr().out
+        assert exit_code("compare", old, new, "--ref", ref, *sources, "--metrics", *metrics) == 0
+        assert capsys.readouterr().out == by_default
+
+
+@pytest.mark.parametrize("metrics", [("wer", "cer"), ("chrf",)])
+def test_predictions_are_compared_with_scores_by_what_these_hold(scored, capsys, metrics):
+    before, after = (scored / stage / "test.predictions.jsonl" for stage in ("before", "after"))
+    for path in (before, after):
+        assert exit_code("score", path, "--metrics", *metrics, "--out", path.with_name("s.json")) == 0
+    counted = [path.with_name("s.json") for path in (before, after)]
+    capsys.readouterr()
+    assert exit_code("compare", *counted) == 0
+    expected = capsys.readouterr().out
+    for sides in ((before, counted[1]), (counted[0], after), (before, after, "--metrics", *metrics)):
+        assert exit_code("compare", *sides) == 0
+        assert capsys.readouterr().out == expected, sides
+    assert exit_code("compare", before, counted[1], "--metrics", "wil") == 2
+    assert f"no metric {metrics[0]!r}; found wil" in capsys.readouterr().err
+
+
 def test_rules_come_from_a_file_and_small_sets_may_be_allowed(scored, tmp_path, capsys):
     rules = tmp_path / "gate.rules"
     rules.write_text("# of this test\nwer <= 0.5\nwer <= baseline * 0.5  # 80 items do not tell\n")
@@ -242,6 +269,21 @@ def test_rules_come_from_a_file_and_small_sets_may_be_allowed(scored, tmp_path, 
     assert "wer <= baseline * 0.5" in capsys.readouterr().out
     assert exit_code("gate", *files, "--allow-small") == 0
     assert exit_code("gate", *files, "--allow-small", "--require", "wer <= 0.1") == 1
+
+
+@pytest.mark.parametrize("own", [{"wer": "<= 0.1"}, ("wer <= 0.1",)], ids=["mapping", "lines"])
+def test_rules_of_a_file_stand_beside_those_of_the_task_module(scored, tmp_path, own, capsys):
+    task = Task(name="own", model="m", require=own)
+    rules = tmp_path / "gate.rules"
+    rules.write_text("cer <= 0.9\n")
+    gate = ("gate", "--scores", scored / "after" / "test.scores.json", "--rules", rules)
+    assert exit_code(*gate, "--out", tmp_path / "verdict", task=task) == 1
+    verdict = json.loads((tmp_path / "verdict" / "verdict.json").read_text())
+    assert [(one["rule"], one["status"]) for one in verdict["findings"]] == [
+        ("cer <= 0.9", "pass"),
+        ("wer <= 0.1", "fail"),
+    ]
+    assert exit_code(*gate, "--require", "wer <= 0.5", task=task) == 0, "--require takes the place of the task's own"
 
 
 def test_show_prints_every_field(capsys):

@@ -297,6 +297,7 @@ def test_self_supervised_checkpoints_build_their_vocabulary_from_the_text(tmp_pa
     assert model.frontend.vocabulary == Vocabulary.from_texts(texts)
     assert {"é", "\u093c"} <= model.frontend.vocabulary.ids.keys()
     assert model.net.lm_head.out_features == len(model.frontend.vocabulary.ids)
+    assert set(model.fresh) == {name for name, _ in model.net.named_parameters() if name.startswith("lm_head")}
     trained = kind.from_pretrained(folder).state_dict()
     name = "encoder.layers.2.attention.k_proj.weight"
     (weight,) = (w for n, w in trained.items() if n.endswith(name))
@@ -356,6 +357,21 @@ def test_rebuild_keeps_the_rows_of_what_both_have_and_no_others(tmp_path):
     assert not any(same(new[token], row) for token in ("z", "o", "<s>") for row in old.values())
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "text", "begins"),
+    [
+        ("keep", "bad zoo", False),
+        ("extend", "bad", False),
+        ("extend", "bad zoo", True),
+        ("rebuild", "bad", False),  # <s> and </s> are new there, and nothing writes them
+        ("rebuild", "bad zoo", True),
+    ],
+)
+def test_a_head_with_rows_for_new_characters_is_fresh(tmp_path, vocabulary, text, begins):
+    model = load_checkpoint(write_upper(tmp_path), texts=[text], vocabulary=vocabulary)
+    assert model.fresh == (("lm_head.weight", "lm_head.bias") if begins else ())
+
+
 def test_rebuild_to_the_same_size_gives_no_row_to_another_character(tiny):
     old = rows(load_checkpoint(tiny))
     new = rows(load_checkpoint(tiny, texts=["abcz"], vocabulary="rebuild"))
@@ -406,7 +422,7 @@ DAMAGE = {
     "neither a folder here nor a hub checkpoint": lambda folder: folder.rename(folder.with_name("moved")),
     "has no config.json": lambda folder: (folder / "config.json").unlink(),
     "config.json: not JSON": lambda folder: truncate(folder / "config.json"),
-    "model_type 'whisper'; expected one of wav2vec2, hubert, wavlm": lambda f: change_config(f, model_type="whisper"),
+    "model_type 't5'; expected one of wav2vec2, hubert, wavlm": lambda f: change_config(f, model_type="t5"),
     "model_type None": lambda folder: (folder / "config.json").write_text("{}"),
     "no weights that transformers can load": lambda folder: (folder / "model.safetensors").unlink(),
     "can load: Error while deserializing": lambda folder: truncate(folder / "model.safetensors"),

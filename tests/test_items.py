@@ -10,8 +10,10 @@ from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.prediction import Prediction
 from speechxfer.score import summarise
 from speechxfer.scoring import items as items_module
+from speechxfer.scoring.comparison import compare
 from speechxfer.scoring.items import expect_same, extract
 from speechxfer.scoring.items_file import items_path, read_items, write_items
+from speechxfer.text import normalise
 
 ROWS = [
     Prediction("u2", "a b c", "a c", {"speaker": "s1", "accent": "x"}, seconds=1.5),
@@ -131,6 +133,36 @@ def test_the_file_gives_back_what_was_written(tmp_path):
         read_items(path)
     with pytest.raises(ScoreError, match="no such file.*score again"):
         read_items(tmp_path / "no.items.npz")
+
+
+@pytest.mark.parametrize("name", ["chrf", "bleu", "kept", "glossary", "wer", "comet"])
+def test_a_score_made_elsewhere_under_any_name_comes_back_from_the_file(tmp_path, name):
+    for side, shift in (("before", 0.0), ("after", 0.1)):
+        rows = [Prediction(f"{i}", "a", "a", scores={name: i / 10 + shift * (i % 3)}) for i in range(6)]
+        write_items(tmp_path / side, extract(rows, [name], "basic"))
+    before, after = (read_items(tmp_path / side) for side in ("before", "after"))
+    found = compare(before, after)[0]
+    assert (found.before, found.after) == (pytest.approx(0.25), pytest.approx(0.35)) and found.unit == "points"
+
+
+def test_only_what_a_metric_reads_is_normalised(monkeypatch):
+    rows = [Prediction("1", "REF 5", "HYP 5", source="SOURCE 5", alternatives=("OTHER",))]
+    seen = set()
+
+    def watched(name: str, one: str) -> str:
+        seen.add((name, one))
+        return normalise(name, one)
+
+    monkeypatch.setattr(items_module.text, "normalise", watched)
+    refs = {("basic", "REF 5"), ("basic", "OTHER")}  # by which the bands go
+    for metric, style, read in (
+        ("wer", "basic", ("REF 5", "OTHER", "HYP 5")),
+        ("chrf", "nfc", ("REF 5", "OTHER", "HYP 5")),
+        ("kept", "nfc", ("REF 5", "OTHER", "HYP 5", "SOURCE 5")),
+    ):
+        seen.clear()
+        extract(rows, [metric], "basic")
+        assert seen == refs | {(style, one) for one in read}, metric
 
 
 def test_two_systems_must_have_the_same_items_references_and_recipe():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from conftest import write_toy
+from conftest import write_tiny_whisper, write_toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -672,13 +672,10 @@ def faults_for_a_ctc_model():
 
 
 def whisper(world, folder):
-    from tokenizers import ByteLevelBPETokenizer
-
-    tokenizer = ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator([row["text"] for row in world.rows["train"]], vocab_size=300)
-    tokenizer.save_model(str(folder))
-    (folder / "config.json").write_text(json.dumps({"model_type": "whisper", "vocab_size": 51_865}))
-    (folder / "preprocessor_config.json").write_text(json.dumps({"chunk_length": 3, "sampling_rate": RATE}))
+    settings = {"chunk_length": 3, "sampling_rate": RATE}
+    for file in write_tiny_whisper(folder / "whisper").iterdir():
+        file.rename(folder / file.name)
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
 def faults_for_a_whisper_model():
@@ -692,17 +689,18 @@ def faults_for_a_whisper_model():
 def marian(world, folder):
     import sentencepiece
 
-    pieces = {"</s>": 0, "<unk>": 1}
+    pieces = {"</s>": 0, "<unk>": 1, "<pad>": 2}
     for side, name in (("source", "source"), ("text", "target")):
         texts = [row[side] for row in world.rows["dev"] + world.rows["test"]]
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts), model_prefix=str(folder / name), vocab_size=100, minloglevel=2
         )
         (folder / f"{name}.model").rename(folder / f"{name}.spm")
-        lines = (folder / f"{name}.vocab").read_text().splitlines()
-        pieces |= {line.split("\t")[0]: len(pieces) + i for i, line in enumerate(lines)}
+        for line in (folder / f"{name}.vocab").read_text().splitlines():
+            pieces.setdefault(line.split("\t")[0], len(pieces))
     (folder / "vocab.json").write_text(json.dumps(pieces))
-    (folder / "config.json").write_text(json.dumps({"model_type": "marian", "max_position_embeddings": 120}))
+    config = {"model_type": "marian", "max_position_embeddings": 120, "eos_token_id": 0, "pad_token_id": 2}
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": len(pieces)}))
 
 
 def faults_for_a_marian_model():

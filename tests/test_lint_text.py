@@ -1,15 +1,17 @@
 """Rules of text, of pairs and of the model: each finds its plant in a clean set, and nothing else is found anywhere."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import write_tiny_marian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +22,8 @@ from speechxfer.lint.limits import Limits, _ctc_labels, read_limits
 from speechxfer.lint.rules import Subject
 from speechxfer.lint.scripts import dominant, expected, script_of, scripts
 from speechxfer.lint.texts import fingerprints, words
-from speechxfer.manifest import read_manifest
+from speechxfer.manifest import Example, read_manifest
+from speechxfer.models.pieces import DEFAULTS
 from speechxfer.models.vocabulary import Vocabulary, frames_needed
 from speechxfer.text import normalise
 
@@ -106,7 +109,8 @@ def marian_folder(tmp_path_factory) -> Path:
                 ids.setdefault(pieces.id_to_piece(i), len(ids))
     ids["<pad>"] = len(ids)
     (folder / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
-    (folder / "config.json").write_text(json.dumps({"model_type": "marian", "max_position_embeddings": 64}))
+    config = {"model_type": "marian", "max_position_embeddings": 64, "vocab_size": len(ids), "eos_token_id": 0}
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": ids["<pad>"]}))
     return folder
 
 
@@ -245,7 +249,7 @@ def test_what_the_models_normaliser_mends_is_not_reported(rule, tmp_path, ctc):
     rows, places = planted(spoken(), SPEECH_PLANTS[rule])
     everything = replace(ctc, characters=None)
     assert found(subject(tmp_path, rows, everything)) == {}
-    assert found(subject(tmp_path, rows, replace(everything, normalised=str))) == {rule: places}
+    assert found(subject(tmp_path, rows, replace(everything, normaliser="none"))) == {rule: places}
 
 
 def test_a_set_without_any_text_is_found_as_a_whole(tmp_path):
@@ -437,20 +441,46 @@ def test_marian_finds_unknown_characters_and_texts_in_another_language(tmp_path,
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 
-TEXTS = st.text(st.sampled_from("abBé'’-. \u200d\u0301!ñकिा़्Σσ"), max_size=30)
+TEXTS = st.text(st.sampled_from("abBé'’-. \u200d\u0301!ñकिा़्Σσ।|5"), max_size=30)
+WRITTEN = ("basic", "english", "indic", "indic+drop-joiners", "nfc+danda", "nfc+latin-digits+full-stop")
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(["basic", "english", "indic", "indic+drop-joiners"]))
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(WRITTEN))
 def test_ctc_labels_are_those_of_training_plus_what_the_vocabulary_lacks(texts, normaliser):
-    vocabulary = Vocabulary.from_texts(["abe'क ि"])
-    labels = _ctc_labels(vocabulary.spell, partial(normalise, normaliser), texts)
+    vocabulary = Vocabulary.from_texts(["abe'क ि."])
+    labels = _ctc_labels(vocabulary.spell, normaliser, texts)
     for i, text in enumerate(texts):
         normalised = normalise(normaliser, text)
         spelt = vocabulary.spell(normalised)
         assert labels.count[i] == len(spelt) == len(vocabulary.encode(normalised)) + len(vocabulary.unknown(normalised))
         assert labels.unknown[i] == len(vocabulary.unknown(normalised))
         assert labels.frames[i] == frames_needed(spelt)
+
+
+def test_how_sentences_end_is_seen_in_whole_texts(tmp_path):
+    """A full stop behind a word is a danda at a text's end alone, so words by themselves would tell another story."""
+    rows = spoken()
+    letters = LETTERS + HINDI[0] + "".join(row["text"] for row in rows)
+    for row, text in ((1, "वह डॉ. राव है."), (2, "यह है ।"), (3, "यह है।")):
+        rows[row]["text"], rows[row]["lang"] = text, "hi"
+    letters = "".join(set(letters + "".join(row["text"] for row in rows)) - set(".।"))
+
+    def lacks(name: str, more: str, normaliser: str) -> dict[str, list[int]]:
+        about = subject(tmp_path, rows, read_limits(write_ctc(tmp_path / name, letters + more), normaliser))
+        return {
+            re.search("lacks '(.)'", f.message(0))[1]: f.rows.tolist() for f in RULES["model-characters"].check(about)
+        }
+
+    assert lacks("danda", "।", "nfc+danda") == {".": [1]}  # of the abbreviation
+    assert lacks("stop", ".", "nfc+full-stop") == {}
+    assert lacks("none", "", "nfc+full-stop") == {".": [1, 2, 3]}
+    about = subject(tmp_path, rows, read_limits(write_ctc(tmp_path / "stop", letters + "."), "nfc"))
+    (message,) = {f.message(0) for f in RULES["model-characters"].check(about)}
+    assert message.endswith("lacks '।' (U+0964) in 2 rows; normaliser nfc+full-stop writes these texts without it")
+    about = subject(tmp_path, rows, read_limits(write_ctc(tmp_path / "danda", letters + "।"), "nfc"))
+    (message,) = {f.message(0) for f in RULES["model-characters"].check(about)}
+    assert "lacks '.' (U+002E) in 1 row; normaliser basic takes it out" in message  # danda leaves that of डॉ.
 
 
 def test_ctc_limits_are_what_training_uses(tmp_path):
@@ -487,7 +517,7 @@ def test_a_self_supervised_checkpoint_lacks_no_character(tmp_path, ctc):
     [
         ({"model_type": "bert"}, "model_type 'bert'; expected one of wav2vec2, hubert, wavlm, whisper, marian"),
         ({"model_type": "marian"}, "has no source.spm and no target.spm and no vocab.json"),
-        ({"model_type": "whisper"}, "has no vocab.json and no merges.txt; expected tokenizer.json, or these two"),
+        ({"model_type": "whisper"}, "has no tokenizer.json; expected it, or vocab.json and merges.txt"),
         ({"model_type": "wavlm", "add_adapter": True}, "convolutional adapter"),
     ],
 )
@@ -504,16 +534,63 @@ def test_marian_labels_are_those_of_transformers(marian_folder):
     tokenizer, limits = MarianTokenizer.from_pretrained(marian_folder), read_limits(marian_folder)
     pairs = [(row["source"], row["text"]) for row in translated()]
     pairs += [("q like ñ", "किताब ñ"), (">>hin<< we saw qq", "漢字"), (">>xyz<< we", "q"), ("नाव", "boat")]
-    for labels, encoded, unknown in (
-        (limits.source_labels([a for a, _ in pairs]), tokenizer([a for a, _ in pairs]), tokenizer.unk_token_id),
-        (limits.labels([b for _, b in pairs]), tokenizer(text_target=[b for _, b in pairs]), tokenizer.unk_token_id),
+    sources, targets = zip(*pairs, strict=True)
+    uncoded = [not source.startswith(">>hin<<") for source in sources]  # training tells the model its language
+    for labels, encoded, told in (
+        (limits.source_labels(sources), tokenizer(list(sources)).input_ids, uncoded),
+        (limits.labels(targets), tokenizer(text_target=list(targets)).input_ids, [False] * len(pairs)),
     ):
-        assert labels.count.tolist() == [len(ids) for ids in encoded.input_ids]
-        assert labels.unknown.tolist() == [ids.count(unknown) for ids in encoded.input_ids]
+        assert labels.count.tolist() == [len(ids) + one for ids, one in zip(encoded, told, strict=True)]
+        assert labels.unknown.tolist() == [ids.count(tokenizer.unk_token_id) for ids in encoded]
         assert labels.unknown.sum() > 0
     assert (
         "ñ" not in limits.source_characters and "q" not in limits.source_characters and "a" in limits.source_characters
     )
+
+
+@pytest.mark.parametrize("form", ["joint", "separate", "with codes"])
+def test_marian_labels_are_those_of_training(tmp_path, marian_folder, form):
+    """Whether the sides share a vocabulary is what config.json says: old tokenizers have no word for it."""
+    from transformers import AutoConfig
+
+    from speechxfer.models.marian_checkpoint import read_frontend
+
+    folder = marian_folder
+    if form != "with codes":
+        folder = write_tiny_marian(tmp_path / form, joint=form == "joint")
+        (folder / "tokenizer_config.json").unlink()
+    limits, frontend = read_limits(folder), read_frontend(folder, AutoConfig.from_pretrained(folder), "nfc")
+    pairs = [("ab ba ñ cad", "पानी घर"), ("पानी", "ab q"), (">>hin<< ab", "क़लम।"), (">>xyz<< ab q", "x")]
+    items = [frontend.load(Example(id="1", source=a, text=b, lang="hi")) for a, b in pairs]
+    sides = (
+        (limits.source_labels([a for a, _ in pairs]), [item.source for item in items], frontend.source),
+        (limits.labels([b for _, b in pairs]), [item.labels for item in items], frontend.target),
+    )
+    for labels, ids, pieces in sides:
+        assert labels.count.tolist() == [len(one) for one in ids]
+        assert labels.unknown.tolist() == [one.count(pieces.unknown) for one in ids]
+    assert (limits.most_labels, limits.most_source_labels) == (frontend.positions, frontend.positions)
+
+
+def test_a_tokenizer_that_does_not_fit_its_config_is_refused_before_training(tmp_path, marian_folder):
+    folder = shutil.copytree(marian_folder, tmp_path / "marian")
+    config = json.loads((folder / "config.json").read_text())
+    for changes, message in (
+        ({"vocab_size": 50}, r"vocab.json: its ids end at \d+; config has 50 rows"),
+        ({"share_encoder_decoder_embeddings": False}, "has no target_vocab.json; expected the files of a Marian"),
+        ({"pad_token_id": 5}, "pad_token_id is 5 in config.json, and <pad> is"),
+    ):
+        (folder / "config.json").write_text(json.dumps(config | changes))
+        with pytest.raises(CheckpointError, match=message):
+            read_limits(folder)
+
+
+def test_what_a_config_does_not_say_is_what_transformers_takes():
+    from transformers import MarianConfig
+
+    assert DEFAULTS | {"decoder_vocab_size": DEFAULTS["vocab_size"]} == {
+        name: getattr(MarianConfig(), name) for name in DEFAULTS
+    }
 
 
 @pytest.fixture
@@ -531,17 +608,20 @@ def test_whisper_labels_are_those_of_transformers_with_its_prompt(whisper, real_
     tokenizer = WhisperTokenizer.from_pretrained(folder, language="hindi", task="transcribe")
     texts = [row["text"] for row in translated()[:10]] + ["", "Hello, World! 5 %", "漢字 ñ"]
     limits = read_limits(whisper)
-    assert limits.labels(texts).count.tolist() == [len(ids) for ids in tokenizer(texts).input_ids]
+    spaced = [" " + text if text else "" for text in texts]  # as OpenAI's words begin
+    assert limits.labels(texts).count.tolist() == [len(ids) for ids in tokenizer(spaced).input_ids]
     assert limits.labels(texts).unknown.sum() == 0
     assert (limits.most_labels, limits.seconds, limits.rate, limits.characters) == (448, 30.0, 16_000, None)
 
     from tokenizers import Tokenizer
 
-    Tokenizer.from_file(str(whisper / "tokenizer.json")).model.save(str(whisper))  # as older checkpoints have it
+    whole = Tokenizer.from_file(str(whisper / "tokenizer.json"))
+    whole.model.save(str(whisper))  # as older checkpoints have it
+    added = {token.content: i for i, token in whole.get_added_tokens_decoder().items()}
+    (whisper / "added_tokens.json").write_text(json.dumps(added))
     (whisper / "tokenizer.json").unlink()
     assert read_limits(whisper).labels(texts).count.tolist() == limits.labels(texts).count.tolist()
-    english = json.loads((whisper / "config.json").read_text()) | {"vocab_size": 51864}
-    (whisper / "config.json").write_text(json.dumps(english))
+    (whisper / "generation_config.json").write_text(json.dumps({"is_multilingual": False}))
     assert read_limits(whisper).labels(["a"]).count[0] == limits.labels(["a"]).count[0] - 2  # no language, no task
 
 

@@ -339,6 +339,29 @@ def test_no_layer_is_adaptable_whose_weight_another_one_has(folders, form):
     assert ("lm_head" in ends) == (form == CTC), "Marian's is tied to its embeddings"
 
 
+def test_a_head_that_begins_at_random_must_learn(folders, tmp_path, toy, capsys):
+    """The line says how to mend it, and what it says does."""
+    new = load_checkpoint(folders[CTC], texts=["abz"], vocabulary="extend")
+    with pytest.raises(ConfigError) as error:
+        Lora(8, targets=("q_prj",), also=("bias",)).setup(new)
+    layers, head = str(error.value).splitlines()
+    assert "called q_prj" in layers
+    assert head.startswith("lora: lm_head.weight: new, and would stay random beside the matrices")
+    Lora(8, also=("lm_head",)).setup(new)
+    rows = [json.loads(line) for line in (toy / "train.jsonl").read_text().splitlines()]
+    rows = [row | {"audio": str(toy / row["audio"]), "text": row["text"].replace("a", "z")} for row in rows]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["train", "--model", str(folders[CTC]), "--train", str(tmp_path / "new.jsonl"), "--set=run.steps=1"]
+    command += ["--dev", str(tmp_path / "new.jsonl"), "--set=data.vocabulary=extend", "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as end:
+        main(argv=[*command, "--lora=4"])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and "lm_head.weight, lm_head.bias: new" in said and " --lora 4+lm_head, or" in said
+    with pytest.raises(SystemExit) as end:
+        main(argv=[*command, "--lora=4+lm_head"])
+    assert end.value.code == 0
+
+
 def test_wavlms_attention_is_refused_since_it_never_calls_its_projections(tmp_path):
     """It takes their weights: matrices beside them would get no gradient. Other layers do learn."""
     folder = write_kind(tmp_path / "wavlm", WavLMForCTC)
@@ -374,6 +397,7 @@ def test_every_adaptable_layer_of_a_family_is_called(folders, toy_pair):
         {"dropout": -0.1},
         {"targets": ()},
         {"targets": "q_proj"},
+        {"also": ("lm_head", "")},  # which every name contains
         {"also": ("lm_head")},  # the comma that is forgotten: every name has one of its letters
     ],
     ids=str,
@@ -399,6 +423,8 @@ def test_the_flag_gives_rank_and_alpha():
     assert shown("--lora", "8").adapt == (Lora(8, 16.0),)
     assert shown("--lora", "8:16").adapt == (Lora(8, 16.0),)
     assert shown("--lora", "4:2.5").adapt == (Lora(4, 2.5),)
+    assert shown("--lora", "8+lm_head").adapt == (Lora(8, 16.0, also=("lm_head",)),)
+    assert shown("--lora", "8:4+embed_tokens+fc1").adapt == (Lora(8, 4.0, also=("embed_tokens", "fc1")),)
     assert shown("--lora", "8", "--freeze", "1").adapt == (Freeze(1), Lora(8, 16.0))
 
 
@@ -408,7 +434,9 @@ def test_the_flag_takes_the_place_of_the_tasks_own():
     assert shown("--lora", "4", task=own).adapt == (LabelSmoothing(), Lora(4, 8.0))
 
 
-@pytest.mark.parametrize("value", ["x", "", "8:y", "8.5", "0", "-1", "8:0", "8:inf", "8:nan", "8:16:2"])
+@pytest.mark.parametrize(
+    "value", ["x", "", "8:y", "8.5", "0", "-1", "8:0", "8:inf", "8:nan", "8:16:2", "8+", "+lm_head"]
+)
 def test_bad_values_of_the_flag_exit_2(toy, tmp_path, value, capsys):
     command = ["train", "--model", str(toy / "tiny"), "--train", str(toy / "train.jsonl"), "--out", str(tmp_path / "r")]
     with pytest.raises(SystemExit) as end:

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechxfer import manifest as manifest_module
+from speechxfer.columns import join
 from speechxfer.errors import ManifestError
 from speechxfer.manifest import Example, read_manifest, unpack_audio, write_manifest
 from speechxfer.problems import SHOWN
@@ -162,6 +163,16 @@ def test_all_problems_come_at_once(tmp_path):
         {"audio": "m.wav", "text": "x", "channel": 0.5},
         '{"audio": "n.wav", "text": "\\ud800"}',
         {"audio": "o.wav", "text": "fine", "group": {"accent": ["x"]}, "words": [["fine", 0, 0.5]]},
+        {"audio": "p.wav", "text": "x", "segments": [["x", 1]]},
+        {"audio": "q.wav", "text": "x", "segments": [["x", 0, 1], ["y", 3, 3]]},
+        {"audio": "r.wav", "text": "x", "segments": [["x", 0, 2], ["y", 1.5, 3]]},
+        {"audio": "s.wav", "text": "x", "segments": [["x", 5, 6], ["y", 1, 3]]},
+        {"audio": "t.wav", "text": "x", "segments": [["x", 0, 2], ["y", 2, 3.5]], "seconds": 3},
+        {"audio": "u.wav", "text": "x", "segments": [["x", 0, 3.5]], "start": 2, "end": 5},
+        {"audio": "v.wav", "text": "x", "segments": [["x", 0, 3.05], ["y", 3.05, 3.09]], "seconds": 3},  # rounded
+        {"audio": "w.wav", "text": "x", "task": "transcript"},
+        {"audio": "x.wav", "text": "x", "task": 3, "prompt": ["x"]},
+        {"audio": "y.wav", "segments": [["said here", 0, 1]], "task": "translate", "prompt": "x"},
     )
     found = problems(path, require=["text"])
     assert sorted(found, key=lambda message: int(message.split(":")[1])) == [
@@ -185,6 +196,17 @@ def test_all_problems_come_at_once(tmp_path):
         "m.jsonl:17: channel is 0.5; expected a whole number",
         'm.jsonl:18: text is "\\ud800"; expected a string',
         'm.jsonl:19: group.accent is ["x"]; expected a string',
+        'm.jsonl:20: segments is [["x", 1]]; expected a list of [text, start, end] or {"text", "start", "end"}',
+        "m.jsonl:21: segments has one from 3 to 3 s; expected 0 <= start < end",
+        "m.jsonl:22: segments has one that starts at 1.5 s, before the end of the last one at 2 s; "
+        "expected them in order, without overlap",
+        "m.jsonl:23: segments has one that starts at 1 s, before the end of the last one at 6 s; "
+        "expected them in order, without overlap",
+        "m.jsonl:24: segments has one that ends at 3.5 s; expected at most the 3 s of the piece",
+        "m.jsonl:25: segments has one that ends at 3.5 s; expected at most the 3 s of the piece",
+        "m.jsonl:27: task is 'transcript'; expected transcribe or translate",
+        'm.jsonl:28: prompt is ["x"]; expected a string',
+        "m.jsonl:28: task is 3; expected a string",
     ]
 
 
@@ -295,7 +317,41 @@ def test_lengths_come_from_the_headers_where_the_manifest_has_none(tmp_path):
         assert message in str(caught.value)
 
 
+def test_segments_give_a_row_its_text(tmp_path):
+    said = [["Guten ", 0, 1], ["", 1, 2], [" Morgen.", 2, 3]]
+    rows = [
+        {"audio": "a.wav", "segments": said},
+        {"audio": "b.wav", "segments": said, "text": ""},  # a text, too
+        {"audio": "c.wav", "segments": [["今日は。", 0, 1], ["いい天気", 1, 2], ["OK", 2, 3]]},
+        {"audio": "d.wav", "segments": [], "text": "d"},
+    ]
+    manifest = read_manifest(lines(tmp_path / "m.jsonl", *rows), require=["text"])
+    assert list(manifest.texts()) == ["Guten Morgen.", "", "今日は。いい天気 OK", "d"]
+    assert manifest[0].segments == (("Guten ", 0.0, 1.0), ("", 1.0, 2.0), (" Morgen.", 2.0, 3.0))
+    assert problems(lines(tmp_path / "n.jsonl", *rows, {"audio": "e.wav", "segments": []}), require=["text"]) == [
+        "n.jsonl:5: no text; expected one in every row"
+    ]
+
+
+def test_a_segment_without_text_is_named_in_columns_too(tmp_path):
+    spans = [[{"text": "x", "start": 0.0, "end": 1.0}], [{"text": None, "start": 0.0, "end": 1.0}]]
+    pa.parquet.write_table(pa.table({"audio": ["a", "b"], "segments": spans}), tmp_path / "m.parquet")
+    assert problems(tmp_path / "m.parquet") == [
+        'm.parquet:2: segments has one without a text; expected "" where none is said'
+    ]
+
+
+def test_a_stitched_example_is_no_row(tmp_path):
+    piece = Example("a", "x", tmp_path / "a.wav")
+    with pytest.raises(ManifestError, match="example both is stitched; expected its pieces, a row for each"):
+        write_manifest(tmp_path / "m.jsonl", [piece, Example("both", "x x", pieces=(piece, piece))])
+    assert not (tmp_path / "m.jsonl").exists()
+
+
 WORD = st.tuples(st.text(max_size=3), st.floats(0, 1), st.floats(1, 2))
+SEGMENTS = st.lists(st.text(min_size=1, max_size=3), max_size=3).map(
+    lambda texts: tuple((text, i / 4, i / 4 + 0.2) for i, text in enumerate(texts))
+)
 EXAMPLE = st.builds(
     dict,
     audio=st.sampled_from(["clips/a.wav", "/abs/b.flac", "c"]),
@@ -306,6 +362,9 @@ EXAMPLE = st.builds(
     words=st.lists(WORD, max_size=2),
     group=st.dictionaries(st.sampled_from(["accent", "speaker", "mood"]), st.text(max_size=3)),
     lang=st.none() | st.just("hi"),
+    segments=SEGMENTS,
+    prompt=st.none() | st.text(max_size=4),
+    task=st.none() | st.sampled_from(["transcribe", "translate"]),
 )
 
 
@@ -322,7 +381,12 @@ def test_written_manifests_read_back_the_same_on_both_paths_and_in_parquet(tmp_p
     write_manifest(tmp_path / "m.jsonl", examples)
     manifest = read_manifest(tmp_path / "m.jsonl")
     read = [replace(example, audio=Path(os.path.normpath(example.audio))) for example in manifest]
-    assert read == examples
+    assert read == [
+        replace(example, text=join(text for text, *_ in example.segments))
+        if example.text is None and example.segments
+        else example
+        for example in examples
+    ]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_module, "cast", refuse)

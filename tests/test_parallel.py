@@ -90,7 +90,7 @@ def _rank(task: Task, out: Path, rank: int, port: int, alter) -> None:
     with ranks("cpu") as here:
         training = _Training(task, out, here)
         training.run()
-        save_file(training.model.state_dict(), out.with_suffix(f".rank{rank}"))
+        save_file(checkpoint.unshared(training.model.state_dict()), out.with_suffix(f".rank{rank}"))
 
 
 def wrap_only_once(rank: int) -> None:

@@ -12,6 +12,7 @@ from speechxfer.columns import ids
 from speechxfer.errors import ScoreError
 from speechxfer.prediction import Prediction, iterate, read_predictions, write_predictions
 from speechxfer.scoring import prediction_table
+from speechxfer.scoring.items import extract
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # line separators and controls included
 seconds = st.floats(0, 1e5)
@@ -263,9 +264,24 @@ def test_the_sentence_that_was_translated_and_the_beam_come_along(tmp_path):
     row = {"id": "1", "target": "a", "mt": "b", "src": "c d", "n_best": [["b", -0.5], ["x", -2]]}
     (tmp_path / "a.jsonl").write_text(json.dumps(row))
     assert list(iterate(tmp_path / "a.jsonl")) == [dataclasses.replace(expected, n_best=(("b", -0.5), ("x", -2.0)))]
-    (tmp_path / "a.jsonl").write_text(json.dumps(row | {"src": 5}))
-    with pytest.raises(ScoreError, match="a.jsonl:1: src is 5; expected a string"):
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row | {"id": "2", "src": 5}))
+    with pytest.raises(ScoreError, match="a.jsonl:2: src is 5; expected a string"):
         list(iterate(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("value", [5, 0.5, True, ["c", "d"], {"corpus": 3}])
+def test_a_source_that_is_no_text_is_ignored_and_said_to_be(tmp_path, capfd, value):
+    prediction_table._say.cache_clear()
+    row = {"utt_id": "1", "text": "a", "mt": "b", "source": value}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    assert list(iterate(tmp_path / "a.jsonl")) == [Prediction("1", "a", "b")]
+    assert "ignores source" in capfd.readouterr().err
+    with pytest.raises(ScoreError, match="1 items have no source, which 'kept' needs"):
+        extract(tmp_path / "a.jsonl", ["kept"], "basic")
+    (tmp_path / "a.jsonl").write_text(json.dumps(row | {"src": "c d"}))
+    assert list(iterate(tmp_path / "a.jsonl")) == [Prediction("1", "a", "b", source="c d")]
+    (tmp_path / "a.csv").write_text("id,ref,hyp,source\n1,a,b,5\n")
+    assert list(iterate(tmp_path / "a.csv")) == [Prediction("1", "a", "b", source="5")]
 
 
 def test_of_two_columns_for_the_same_thing_the_better_name_wins_and_the_other_is_no_group(tmp_path):

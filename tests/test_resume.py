@@ -21,11 +21,13 @@ import torch
 from conftest import write_toy
 
 from speechxfer import checkpoint
+from speechxfer import task as tasks
 from speechxfer.adapt.freeze import Freeze
 from speechxfer.data import _loader
 from speechxfer.errors import CheckpointError
 from speechxfer.perturb import Perturb
 from speechxfer.progress import TrainingLog
+from speechxfer.resume import FREE
 from speechxfer.task import Data, Optim, Run, Source, Task
 from speechxfer.train import train
 
@@ -115,7 +117,7 @@ def terminate_at(step: int, setattr=setattr) -> None:
 def rows(out: Path) -> list[dict]:
     """log.jsonl without what is measured with a clock."""
     found = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name != "audio_per_second"} for row in found]
+    return [{name: value for name, value in row.items() if not name.endswith("_per_second")} for row in found]
 
 
 def outcome(out: Path) -> dict:
@@ -360,8 +362,25 @@ def test_the_scale_of_fp16_survives_a_restart(toy, tmp_path, monkeypatch):
 def test_missing_part_of_a_state_is_named(half_done):
     task, out = half_done
     (checkpoint.states(out)[-1] / "optimiser.pt").unlink()
-    with pytest.raises(CheckpointError, match=r"step_000002: .*optimiser.pt is missing; remove the folder"):
+    with pytest.raises(CheckpointError, match=r"step_000002: optimiser.pt is missing; remove the folder"):
         train(task, out)
+    (checkpoint.states(out)[-1] / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model.safetensors and optimiser.pt are missing; remove the folder"):
+        train(task, out)
+
+
+def test_of_every_field_it_is_said_whether_it_touches_the_weights():
+    """A new one belongs here, or in FREE."""
+    touch = {"model", "train", "dev", "config", "adapt", "normaliser", "score_normaliser"}  # the last: which is best
+    touch |= {f"data.{name}" for name in ("batch_seconds", "batch_tokens", "min_seconds", "max_seconds", "vocabulary")}
+    touch |= {"data.temperature", "data.sampling", "data.stitch"}
+    touch |= {f"data.perturb.{one.name}" for one in dataclasses.fields(Perturb)}
+    touch |= {f"speech.{name}" for name in ("language", "task", "proxy", "context", "timestamps")}
+    touch |= {f"optim.{one.name}" for one in dataclasses.fields(Optim)}
+    touch |= {f"run.{name}" for name in ("steps", "epochs", "seed", "batches_per_step", "eval_every", "patience")}
+    touch |= {f"run.{name}" for name in ("best_by", "precision", "attention", "checkpointing")}
+    assert not touch & FREE
+    assert touch | FREE == tasks.fields(Task(name="", model="")).keys()
 
 
 # --- folders on disk --------------------------------------------------------------------------------------------------

@@ -29,6 +29,11 @@ def rate(sums: np.ndarray) -> np.ndarray:
     return sums[..., 0] / sums[..., 1]
 
 
+def quotient(sums: np.ndarray) -> np.ndarray:
+    """NaN where nothing was counted."""
+    return find("kept", ()).value(np.concatenate([sums, np.zeros((*sums.shape[:-1], 7))], axis=-1))
+
+
 def translations(seed: int, count: int) -> tuple[list[str], list[str], list[str]]:
     """References, and two systems that get about a third of the words wrong."""
     generator = np.random.default_rng(seed)
@@ -135,6 +140,22 @@ def test_p_values_of_an_error_rate_are_those_of_sacrebleus_way_written_out():
         sizes = np.abs(rate(keep @ before + ~keep @ after) - rate(~keep @ before + keep @ after))
         expected = (np.sum(sizes > observed) + 1) / 301
         assert approximate_randomisation(before, after, rate, trials=300, seed=seed) == expected
+
+
+def test_resamples_without_anything_to_count_are_left_out_of_the_bootstrap():
+    """As of a test set with few numbers in its sources: the metric `kept`."""
+    generator = np.random.default_rng(5)
+    counted = np.zeros(40)
+    counted[:3] = 4
+    before, after = (np.stack([generator.binomial(4, share, 40) * (counted > 0), counted], 1) for share in (0.5, 0.8))
+    indices = np.random.default_rng(1).choice(40, size=(300, 40), replace=True)
+    indices = indices[counted[indices].sum(axis=1) > 0]
+    assert 200 < len(indices) < 299
+    first, second = (np.array([rate(one[row].sum(axis=0)) for row in indices]) for one in (before, after))
+    sizes, observed = np.abs(first - second), abs(rate(before.sum(axis=0)) - rate(after.sum(axis=0)))
+    expected = (np.sum(sizes - sizes.mean() > observed) + 1) / (len(sizes) + 1)
+    assert expected > 0.01 and paired_bootstrap(before, after, quotient, resamples=300, seed=1) == expected
+    assert paired_bootstrap(0 * before, 0 * after, quotient) == 1.0
 
 
 @pytest.mark.parametrize("count", [9, 64, 301])

@@ -42,6 +42,7 @@ OPTIM = [f.name for f in dataclasses.fields(Optim)]
         ("require={'wer': '<= 0.2'}", {"wer": "<= 0.2"}),
         ("require=wer <= 0.2,wer <= baseline", ("wer <= 0.2", "wer <= baseline")),
         ("require.wer=<= 0.2", {"wer": "<= 0.2"}),
+        ("require.retain.wer=<= 0.2", {"retain.wer": "<= 0.2"}),
         ("config.layerdrop=0.05", {"layerdrop": 0.05}),
         ("config.hidden_act=relu", {"hidden_act": "relu"}),
     ],

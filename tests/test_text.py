@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 import unicodedata
 from itertools import permutations
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechxfer.errors import ConfigError
-from speechxfer.text import ENGLISH_FOLDED, FOLDED, INDIC_FOLDED, JOINERS, NORMALISERS, normalise, signature
+from speechxfer.text import ENGLISH_FOLDED, FOLDED, INDIC_FOLDED, JOINERS, NORMALISERS, by_word, normalise, signature
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 CATEGORY = {c: unicodedata.category(c) for c in EVERY}
@@ -77,12 +78,61 @@ def test_options_change_joiners_and_digits_alone():
         ("उसने कहा, “ठीक है।” फिर गया.", "उसने कहा, “ठीक है।” फिर गया।", "उसने कहा, “ठीक है.” फिर गया."),
         ("डॉ. राव 3.5 पर आए", "डॉ. राव 3.5 पर आए", "डॉ. राव 3.5 पर आए"),
         ("This is it. क|ख", "This is it. क|ख", "This is it. क|ख"),
+        ("यह 2020 है। वह २०२० ।", "यह 2020 है। वह २०२०।", "यह 2020 है. वह २०२०."),
+        ("छूट 50%।” अब USB।", "छूट 50%।” अब USB।", "छूट 50%.” अब USB."),
+        ("छूट है 50%.", "छूट है 50%।", "छूट है 50%."),
+        ("उसका जन्म हुआ सन् 1995 में, या ‘१९९६’.", "उसका जन्म हुआ सन् 1995 में, या ‘१९९६’।", "उसका जन्म हुआ सन् 1995 में, या ‘१९९६’."),
+        ("उसने खरीदा Café.", "उसने खरीदा Café।", "उसने खरीदा Café."),
+        ("This is 5% of 2020.", "This is 5% of 2020.", "This is 5% of 2020."),
+        ("৫ টাকা।", "৫ টাকা।", "৫ টাকা."),
+        ("राम।। श्याम॥ और...", "राम।। श्याम॥ और...", "राम।। श्याम॥ और..."),
+        ("तालिका 5 | 6 |", "तालिका 5 | 6 |", "तालिका 5 | 6 |"),
+        ("है   ।", "है।", "है."),
     ],
 )
 def test_how_sentences_of_devanagari_end_is_a_choice(text, with_danda, with_stop):
     assert normalise("nfc", text) == text
     assert normalise("nfc+danda", text) == with_danda
     assert normalise("nfc+full-stop", text) == with_stop
+
+
+SENTENCES = st.text(st.sampled_from('कि़ड़aéZ5५% .।॥|”’)"\n\u093c\u200d'), max_size=30)
+
+
+@given(text=SENTENCES)
+def test_no_letter_changes_with_how_sentences_end(text):
+    plain = [c for c in nfc(text) if c not in ".।| "]
+    for name in ("nfc+danda", "nfc+full-stop", "nfc+latin-digits+danda", "nfc+latin-digits+full-stop"):
+        assert letters(normalise(name, text)) == letters(text), name
+        expected = [LATIN_DIGIT.get(ord(c), c) for c in plain] if "digits" in name else plain
+        assert [c for c in normalise(name, text) if c not in ".।| "] == expected, name
+
+
+@given(text=SENTENCES)
+def test_how_sentences_end_is_settled_at_once(text):
+    for name in ("nfc+danda", "nfc+full-stop"):
+        once = normalise(name, text)
+        assert normalise(name, once) == once
+
+
+def test_the_ends_of_a_text_without_end_are_found_at_once():
+    for piece in (" ", "।", "” ", "क ", "क”", " ।"):
+        began = time.process_time()
+        normalise("nfc+danda", piece * 20_000)
+        assert time.process_time() - began < 1, piece
+
+
+@given(
+    text=st.text(st.sampled_from("aéΣσßİ'’-. ़कि।॥|\u0301\u200c\u200d\u200b5५नത\u0d4d")),
+    name=st.sampled_from([name for name in NAMES if by_word(name)]),
+)
+def test_a_normaliser_by_word_writes_a_text_as_it_writes_its_words(text, name):
+    words = [normalise(name, word) for word in text.split(" ")]
+    assert " ".join(filter(None, words)) == " ".join(filter(None, normalise(name, text).split(" ")))
+
+
+def test_only_the_ends_of_sentences_are_no_matter_of_words():
+    assert {name for name in NAMES if not by_word(name)} == {n for n in NAMES if "danda" in n or "full-stop" in n}
 
 
 def test_english_changes_only_the_latin_letters_that_it_lists():
@@ -231,6 +281,7 @@ def test_signature_names_the_version_and_the_options_in_one_order():
     versions = ["none.v1", "nfc.v1", "basic.v1", "english.v1", "indic.v2"]
     assert [signature(name) for name in NORMALISERS] == versions
     assert signature("basic+latin-digits") == "basic.v1+latin-digits"
+    assert signature("nfc+danda+latin-digits") == "nfc.v1+latin-digits+danda.v2"
     for name in ("indic+drop-joiners+latin-digits", "indic+latin-digits+drop-joiners"):
         assert signature(name) == "indic.v2+drop-joiners+latin-digits"
 

@@ -1,7 +1,6 @@
 """The loop on the toy pair: what it learns, keeps, says and refuses; resume to the bit, and two processes."""
 
 import dataclasses
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -9,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sacrebleu
-import test_parallel
 import torch
 from conftest import translated, write_toy_pairs
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from test_parallel import furthest, of_rank, on_two_ranks
-from test_resume import terminate_at
+from test_resume import outcome, rows, terminate_at
 
 import speechxfer
 from speechxfer import checkpoint
@@ -26,6 +24,7 @@ from speechxfer.errors import CheckpointError, ConfigError, ManifestError
 from speechxfer.evaluate import Dev, DevScore
 from speechxfer.manifest import read_manifest
 from speechxfer.models import complete, load_checkpoint
+from speechxfer.optim import depths
 from speechxfer.parallel import Ranks
 from speechxfer.perturb import Perturb
 from speechxfer.precision import Precision
@@ -51,8 +50,7 @@ def pair_task(toy_pair: Path, *, form: str = "joint", sampling: float = 0.0, ada
 
 
 def log_rows(out: Path, event: str) -> list[dict]:
-    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k != "text_per_second"} for row in rows if row["event"] == event]
+    return [row for row in rows(out) if row["event"] == event]
 
 
 # --- the whole line ---------------------------------------------------------------------------------------------------
@@ -205,20 +203,6 @@ def plain(toy_pair: Path) -> Task:
     return pair_task(toy_pair, steps=10, eval_every=3, save_every=4, best_by="loss")
 
 
-def outcome(out: Path) -> dict:
-    """All that must be equal: SHA-256 of the weights, of the optimiser's moments, the named values, and the log."""
-    state = checkpoint.states(out)[-1]
-    files = (out / "best/model.safetensors", out / "last/model.safetensors", state / "model.safetensors")
-    optimiser = torch.load(state / "optimiser.pt", weights_only=True)["state"]
-    moments = [optimiser[group][name].numpy().tobytes() for group in optimiser for name in sorted(optimiser[group])]
-    return {
-        "weights": [hashlib.sha256(file.read_bytes()).hexdigest() for file in files],
-        "optimiser": hashlib.sha256(b"".join(moments)).hexdigest(),
-        "state": (state.name, json.loads((state / "state.json").read_text())["state"]),
-        "log": log_rows(out, "train") + log_rows(out, "dev"),
-    }
-
-
 @pytest.mark.parametrize("make", [plain, everything_on])
 def test_a_run_that_is_stopped_in_the_middle_ends_in_the_same_weights(toy_pair, tmp_path, monkeypatch, make):
     task = make(toy_pair)
@@ -317,6 +301,26 @@ def test_frozen_layers_and_positions_keep_every_bit(toy_pair, tmp_path):
             assert all(moved), name
 
 
+def test_a_joint_embedding_counts_as_the_targets(toy_pair):
+    """So depth 1 would keep nothing: it is refused, with the least depth that keeps something."""
+    model = load_checkpoint(toy_pair / "joint")
+    for depth in (0, 1):
+        with pytest.raises(ConfigError, match=rf"^freeze: depth {depth} keeps nothing \(source embedding has the wei"):
+            Freeze(depth, until=3).setup(model)
+    Freeze(2).setup(model)
+    kept = {name for name, depth in depths(model).items() if not Freeze(2).trainable(name, depth, step=0)}
+    assert kept and all("encoder.layers.0." in name or "embed_positions" in name for name in kept)
+    Freeze(1).setup(load_checkpoint(toy_pair / "separate"))
+    with pytest.raises(ConfigError, match="depth 0 keeps nothing; expected 1 or more: source embedding$"):
+        Freeze(0).setup(load_checkpoint(toy_pair / "separate"))
+
+
+def test_a_freeze_that_keeps_nothing_is_refused_before_the_first_step(toy_pair, tmp_path):
+    with pytest.raises(ConfigError, match="expected 2 or more: encoder 0$"):
+        train(pair_task(toy_pair, form="joint", adapt=(Freeze(1),), steps=2), tmp_path / "run")
+    assert not checkpoint.states(tmp_path / "run")
+
+
 def test_the_state_holds_tied_weights_once_and_they_stay_tied(toy_pair, tmp_path, monkeypatch):
     task = plain(toy_pair)
     with monkeypatch.context() as patch:
@@ -333,17 +337,13 @@ def test_the_state_holds_tied_weights_once_and_they_stay_tied(toy_pair, tmp_path
 # --- two processes ---------------------------------------------------------------------------------------------------
 
 
-def _save_tied_weights_once(rank: int) -> None:
-    test_parallel.save_file = lambda weights, path: save_file(checkpoint.unshared(weights), path)
-
-
 def test_two_ranks_equal_one(toy_pair, tmp_path):
     """With 3 batches a step the ranks have two and one. Eps as in test_parallel: Adam magnifies what rounds."""
     task = everything_on(toy_pair, steps=6, batches_per_step=3, eval_every=6, save_every=6)
     task = dataclasses.replace(task, optim=Optim(lr=3e-3, eps=1e-4), adapt=(Freeze(3, until=3), LabelSmoothing(0.1)))
     alone, out = tmp_path / "alone", tmp_path / "run"
     train(task, alone)
-    on_two_ranks(task, out, _save_tied_weights_once)
+    on_two_ranks(task, out)
     first, second = of_rank(out, 0), of_rank(out, 1)
     assert all(torch.equal(first[name], second[name]) for name in first), "the ranks have drifted apart"
     assert furthest(first, load_file(alone / "step_000006/model.safetensors")) < 1e-5

@@ -346,6 +346,21 @@ def test_graft_as_a_command_makes_a_checkpoint_that_can_be_trained(best, new_pai
     assert "there is something here already" in refused(capsys, *command)
 
 
+def test_the_parents_own_pairs_lead_a_graft_to_what_new_words_mean(best, new_pair, tmp_path, capsys):
+    sources = [" ".join(sorted(s.split())) for s in toy_sources(200, seed=4)]
+    rows = [{"source": s, "text": " ".join(LEXICON[word] for word in s.split())} for s in sources]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["graft", "--parent", best, "--texts", new_pair / "new.jsonl", "--lang", "ru", "--pieces", 150]
+    command += ["--bridge", tmp_path / "own.jsonl"]
+    assert run(*command, "--out", tmp_path / "child") == 0
+    listed = set((tmp_path / "child-words.tsv").read_text().splitlines())
+    true = set((new_pair / "words.tsv").read_text().splitlines())
+    assert len(listed & true) >= len(true) - 2 and len(listed) <= len(true)
+    assert "mapped" in capsys.readouterr().err
+    both = [*command, "--out", tmp_path / "other", "--mapping", new_pair / "words.tsv"]
+    assert "expected one of them" in refused(capsys, *both)
+
+
 def test_what_graft_refuses_it_says_in_one_line(best, new_pair, toy, tmp_path, capsys):
     manifest = new_pair / "new.jsonl"
     (tmp_path / "bare.jsonl").write_text('{"source": "ab"}\n')
@@ -486,6 +501,25 @@ def test_a_reverse_model_of_several_languages_is_told_which_one_to_write(several
     assert run(*command, "--lang", "hi") == 0
     (row,) = rows(tmp_path / "made.jsonl")
     assert row["text"] == "ab ba" and "lang" not in row, "it is the source's language, which a pair does not name"
+
+
+def test_no_back_translation_overwrites_its_texts(tmp_path, capsys):
+    (tmp_path / "mono.jsonl").write_text('{"text": "ab"}\n')
+    (tmp_path / "there").symlink_to(tmp_path)
+    for name, out in (("mono.jsonl", "mono.jsonl"), ("mono.jsonl", "there/mono.jsonl"), ("x.sources.jsonl", "x")):
+        (tmp_path / name).write_text('{"text": "ab"}\n')
+        said = refused(capsys, "backtranslate", tmp_path / name, "--checkpoint", "m", "--out", tmp_path / out)
+        assert f"{name}: is what is to be translated, and would be overwritten" in said
+        assert (tmp_path / name).read_text() == '{"text": "ab"}\n'
+
+
+@pytest.mark.parametrize("verb", ["translate", "backtranslate"])
+def test_several_processes_do_not_write_the_same_file(tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "mono.txt").write_text("ab\n")
+    said = refused(capsys, verb, tmp_path / "mono.txt", "--checkpoint", "m", "--out", tmp_path / "out.jsonl")
+    assert said == f"speechxfer: {verb} works in one process, found 2 (WORLD_SIZE); start it without torchrun"
+    assert [path.name for path in tmp_path.iterdir()] == ["mono.txt"]
 
 
 def test_what_backtranslate_refuses_it_says_in_one_line(best, toy, tmp_path, capsys):

@@ -241,7 +241,7 @@ def test_terminated_training_ends_the_line(toy, tmp_path, monkeypatch):
 
 def test_predictions_are_in_float32_on_the_tasks_device(copy, toy, monkeypatch):
     asked = []
-    monkeypatch.setattr(speechxfer.predict, "predict", lambda *_, data, decode, run: asked.append((data, run)))
+    monkeypatch.setattr(speechxfer.predict, "predict", lambda *_, data, speech, decode, run: asked.append((data, run)))
     task = toy_task(toy, run=Run(steps=6, precision="bf16", device="cpu", attention="eager"))
     verbs.predict_run(task, copy)
     assert asked == [(task.data, dataclasses.replace(task.run, precision="fp32"))] * 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,16 +39,19 @@ class Lora(Adaptation):
             found = f"rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}"
             raise ConfigError(f"lora: {found}; expected rank >= 1, a finite alpha > 0 and a dropout >= 0 and < 1")
         for name in ("targets", "also"):
-            if isinstance(getattr(self, name), str):  # its letters would be the names
+            if isinstance(getattr(self, name), str) or "" in getattr(self, name):  # a string's letters would be names
                 raise ConfigError(f"lora: {name} is {getattr(self, name)!r}; expected a tuple, such as ('lm_head',)")
         if not self.targets:
             raise ConfigError("lora: targets is empty; expected names of linear layers, such as 'q_proj'")
 
     def setup(self, model: Model) -> None:
-        """Put the matrices into the model. Raises ConfigError with every name that it does not have."""
+        """Put the matrices into the model.
+
+        Raises ConfigError with every name that it does not have, and for a new head that would not learn.
+        """
         from peft import LoraConfig, inject_adapter_in_model
 
-        self._check(model.net)
+        self._check(model.net, getattr(model, "fresh", ()))  # families that make no heads say nothing
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
@@ -60,7 +64,7 @@ class Lora(Adaptation):
         for parameter in model.parameters():  # peft freezes the rest; what learns is for `trainable` to say
             parameter.requires_grad_(id(parameter) not in fixed)
 
-    def _check(self, net: nn.Module) -> None:
+    def _check(self, net: nn.Module, fresh: Sequence[str]) -> None:
         if any(hasattr(module, "base_layer") for module in net.modules()):
             raise ConfigError("lora: the model has low-rank matrices already; expected one Lora in adapt")
         known, names = adaptable(net), [name for name, _ in net.named_parameters()]
@@ -69,6 +73,7 @@ class Lora(Adaptation):
         }
         wrong = [target for target, layers in called.items() if not layers or not layers <= known]
         absent = [part for part in self.also if not any(part in name for name in names)]
+        random = [name for name in fresh if not any(part in name for part in self.also)]
         problems = []
         if wrong:
             expected = ", ".join(sorted({name.rpartition(".")[2] for name in known}))
@@ -77,6 +82,12 @@ class Lora(Adaptation):
             )
         if absent:
             problems.append(f"lora: no parameter's name contains {', '.join(absent)} (also); the last is {names[-1]}")
+        if random:
+            layer = random[0].rpartition(".")[0]
+            problems.append(
+                f"lora: {', '.join(random)}: new, and would stay random beside the matrices; expected to learn in full:"
+                f" --lora {self.rank}+{layer}, or Lora({self.rank}, also=({layer!r},))"
+            )
         if problems:
             raise ConfigError("\n".join(problems))
 

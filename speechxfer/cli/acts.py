@@ -100,7 +100,13 @@ def predict(arguments: argparse.Namespace, task: Task | None, prepare: Prepare |
         run = verbs.in_float32(chosen.run)
         print(
             predict(
-                arguments.checkpoint, arguments.manifest, arguments.out, data=chosen.data, decode=chosen.decode, run=run
+                arguments.checkpoint,
+                arguments.manifest,
+                arguments.out,
+                data=chosen.data,
+                speech=chosen.speech,
+                decode=chosen.decode,
+                run=run,
             )
         )
         return 0

@@ -66,37 +66,31 @@ def compare(arguments: argparse.Namespace, task: Task | None, prepare: Prepare |
     from speechxfer.scoring.items_file import items_path, read_items
 
     chosen = _with_text_flags(arguments, task)
-    equal = verbs.equivalences(chosen)
     if arguments.before.suffix == arguments.after.suffix == ".json":
         for name in ("ref", "src", "metrics", "equivalences", "glossary", "normaliser"):
             if getattr(arguments, name):
                 raise ConfigError(
                     f"--{name} is for texts, and {arguments.after} holds what was counted of them already"
                 )
-    items = [
-        read_items(items_path(path))
-        if path.suffix == ".json"
-        else extract(
-            _predictions(arguments, path),
-            verbs.measured_by(chosen, arguments.after),
-            chosen.scored_by(),
-            equal,
-            verbs.glossary(chosen),
-        )
-        for path in (arguments.before, arguments.after)
-    ]
-    print(table(compare(*items, groups=arguments.groups)))
+    sides = (arguments.before, arguments.after)
+    items = {path: read_items(items_path(path)) for path in sides if path.suffix == ".json"}
+    texts = {path: _predictions(arguments, path) for path in sides if path not in items}
+    if texts:
+        counted = [name for one in items.values() for name in one.columns]  # of the texts it is counted as well
+        metrics = chosen.metrics or counted or verbs.measured_by(chosen, texts[arguments.after])
+        equal, terms = verbs.equivalences(chosen), verbs.glossary(chosen)
+        items |= {path: extract(one, metrics, chosen.scored_by(), equal, terms) for path, one in texts.items()}
+    print(table(compare(*(items[path] for path in sides), groups=arguments.groups)))
     return 0
 
 
 def gate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer import verbs
-    from speechxfer.gate.rules import read_rules
+    from speechxfer.gate.rules import as_lines, read_rules
 
     chosen = resolved(arguments, task)
     if arguments.rules:
-        lines = read_rules(arguments.rules)
-        chosen = dataclasses.replace(chosen, require=(*lines, *arguments.require))
+        chosen = dataclasses.replace(chosen, require=(*read_rules(arguments.rules), *as_lines(chosen.require)))
     if arguments.allow_small:
         chosen = dataclasses.replace(chosen, allow_small=True)
     if not arguments.scores:

@@ -68,7 +68,7 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
     gate.add_argument("--out", type=Path, metavar="PATH", help="run folder, or where verdict.* go")
     gate.add_argument("--scores", nargs="+", default=[], metavar="[SET=]FILE", help="of test, or retain=scores.json")
     gate.add_argument("--baseline", nargs="+", default=[], metavar="[SET=]FILE", help="likewise, of the model before")
-    gate.add_argument("--rules", type=Path, metavar="FILE", help="of one rule a line, besides those of --require")
+    gate.add_argument("--rules", type=Path, metavar="FILE", help="of one rule a line, besides the task's or --require")
     gate.add_argument("--allow-small", action="store_true", help="pass what this few items cannot show to be broken")
     add_task_flags(gate)
 
@@ -100,6 +100,9 @@ def parser(task: Task | None = None) -> argparse.ArgumentParser:
     graft.add_argument("--coverage", type=float, default=1.0, metavar="SHARE", help="of characters with a piece (1.0)")
     graft.add_argument("--initial", choices=("mean", "random"), default="mean", help="new rows, without --mapping")
     graft.add_argument("--mapping", type=Path, metavar="FILE", help="TSV: word of the new language, of the parent's")
+    graft.add_argument(
+        "--bridge", nargs="+", metavar="FILE", help="pairs of the parent's languages: writes OUT-words.tsv and takes it"
+    )
     graft.add_argument("--normaliser", default="nfc", metavar="NAME", help="of the target texts (nfc)")
     graft.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise in new rows")
 

@@ -19,7 +19,7 @@ def add_task_flags(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--normaliser", metavar="NAME", help="of texts: none, nfc, basic, english, indic")
     for name, metavar, summary in (
         ("freeze", "DEPTH[:STEP]", "keep the lowest DEPTH layers (until STEP); repeatable"),
-        ("lora", "RANK[:ALPHA]", "learn low-rank matrices alone; merged where a checkpoint is written"),
+        ("lora", "RANK[:ALPHA][+NAME]", "learn low-rank matrices alone, and NAME in full: a new head, 16+lm_head"),
         ("require", "RULE", 'of the gate, such as "wer <= 0.2"; repeatable'),
         ("set", "FIELD=VALUE", "any field, such as optim.lr=2e-5; repeatable"),
     ):
@@ -54,11 +54,12 @@ def _source(text: str) -> Source:
 
 
 def _lora(text: str) -> Lora:
-    rank, _, alpha = text.partition(":")
+    numbers, *also = text.split("+")
+    rank, _, alpha = numbers.partition(":")
     try:
-        return Lora(int(rank), float(alpha or 2 * int(rank)))
+        return Lora(int(rank), float(alpha or 2 * int(rank)), also=tuple(also))
     except ValueError as error:
-        raise ConfigError(f"--lora {text}: expected RANK or RANK:ALPHA, such as 16 or 16:32") from error
+        raise ConfigError(f"--lora {text}: expected RANK[:ALPHA][+NAME], such as 16, 16:32 or 16+lm_head") from error
 
 
 def _freeze(text: str) -> Freeze:

@@ -1,8 +1,9 @@
-"""The verbs that only translation has: translate a text file, graft a new language, translate back."""
+"""The verbs that only translation has: translate a text file, or speech by two models, graft, translate back."""
 
 import argparse
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from speechxfer.cli.acts import Prepare, expect_folder
 from speechxfer.cli.task_flags import resolved
@@ -12,8 +13,10 @@ from speechxfer.task import Decode, Task
 
 def translate(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | None) -> int:
     from speechxfer.loading import load
+    from speechxfer.parallel import expect_one_process
     from speechxfer.translator import Translator
 
+    expect_one_process("translate")
     chosen = resolved(arguments, task)
     if arguments.out.resolve() == arguments.file.resolve():
         raise ConfigError(f"--out {arguments.out}: is what is to be translated; expected another file")
@@ -48,17 +51,36 @@ def graft(arguments: argparse.Namespace, task: Task | None, prepare: Prepare | N
     from speechxfer.models.graft import Graft
     from speechxfer.models.graft import graft as write
 
+    mapping = _bridged(arguments) if arguments.bridge else arguments.mapping
     settings = Graft(
         pieces=arguments.pieces,
         model_type=arguments.pieces_by,
         coverage=arguments.coverage,
-        initial="mapping" if arguments.mapping else arguments.initial,
-        mapping=arguments.mapping,
+        initial="mapping" if mapping else arguments.initial,
+        mapping=mapping,
         seed=arguments.seed,
     )
     texts = _texts(arguments.texts, arguments.side, arguments.normaliser)
     print(write(arguments.parent, texts, arguments.out, side=arguments.side, settings=settings, lang=arguments.lang))
     return 0
+
+
+def _bridged(arguments: argparse.Namespace) -> Path:
+    """Write the list of which words of the new language mean which of the parent's."""
+    from speechxfer.manifest import read_manifest
+    from speechxfer.models.word_list import write_word_list
+
+    if arguments.mapping:
+        raise ConfigError("--bridge and --mapping: expected one of them; --bridge makes what --mapping reads")
+    fields = ("source", "text") if arguments.side == "target" else ("text", "source")  # what both share, what changes
+
+    def pairs(manifests: Sequence[str]) -> Iterator[tuple[str, str]]:
+        for path in manifests:
+            manifest = read_manifest(path, require=["source", "text"])
+            yield from zip(*(manifest.column(field).to_pylist() for field in fields), strict=True)
+
+    file = arguments.out.with_name(f"{arguments.out.name}-words.tsv")
+    return write_word_list(file, pairs(arguments.texts), pairs(arguments.bridge))
 
 
 def _texts(manifests: Sequence[str], side: str, normaliser: str) -> Iterator[str]:

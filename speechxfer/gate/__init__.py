@@ -36,7 +36,7 @@ import numpy as np
 
 from speechxfer.errors import ScoreError
 from speechxfer.gate.evidence import Evidence, Scores, comparable, group_named, look_up, no_value, without_star
-from speechxfer.gate.rules import Rule, parse_rules
+from speechxfer.gate.rules import Rule, as_lines, parse_rules
 from speechxfer.gate.verdict import Finding, Verdict, number
 from speechxfer.score import CONFIDENCE, RESAMPLES, Score
 from speechxfer.scoring.interval import FEWEST, interval, resample
@@ -64,9 +64,7 @@ def judge(
     model before, by the same names. Rules against it need the `items` of both. Raises ConfigError with every
     malformed rule.
     """
-    if isinstance(rules, Mapping):
-        rules = [f"{left} {right}" for left, right in rules.items()]
-    parsed = parse_rules([rules] if isinstance(rules, str) else rules)
+    parsed = parse_rules(as_lines(rules))
     if not parsed:
         reason = "a gate without rules lets nothing pass; expected some, such as 'wer <= 0.2'"
         return Verdict((Finding("(no rules)", "cannot judge", reason),))

@@ -19,7 +19,7 @@ How each is judged stands in `gate`.
 import math
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -164,6 +164,13 @@ def _repaired(text: str) -> str:
     for pattern, by in REPAIRS:
         repaired = re.sub(pattern, by, repaired)
     return f"did you mean {repaired!r}?" if RULE.fullmatch(repaired) else EXPECTED
+
+
+def as_lines(rules: Mapping[str, str] | Sequence[str]) -> list[str]:
+    """Rules as lines, of a mapping of their two halves too: {"wer": "<= 0.2"}."""
+    if isinstance(rules, Mapping):
+        return [f"{left} {right}" for left, right in rules.items()]
+    return [rules] if isinstance(rules, str) else list(rules)
 
 
 def parse_rules(lines: Iterable[str]) -> list[Rule]:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -11,9 +12,9 @@ import pyarrow as pa
 from speechxfer.errors import ManifestError
 from speechxfer.lint.limits import Labels, Limits
 from speechxfer.lint.rules import Found, Rule, Subject
-from speechxfer.lint.texts import Words, blank, chunks, clipped, named, nonspeech, words
+from speechxfer.lint.texts import Words, blank, chunks, clipped, named, nonspeech, taken, words
 from speechxfer.manifest import Manifest
-from speechxfer.text import NORMALISERS, normalise
+from speechxfer.text import NORMALISERS, by_word, normalise
 
 APART = 10  # missing characters that are reported each by itself; the others together
 MOSTLY = 0.4  # share of the labels without the end; where all is unknown each word is two: a space and <unk>
@@ -31,7 +32,7 @@ def unknown_pieces(subject: Subject) -> Iterator[Found]:
         labels = _labels(subject.manifest, subject.limits, side)
         rows = np.flatnonzero((labels.unknown > 0) & ~_mostly(labels))
         shown = [np.zeros(0, np.int64)]
-        for found in _by_character(subject, side, rows, spells, lambda character, spells: ""):
+        for found in _by_character(subject, side, rows, spells, lambda *_: ""):
             shown.append(found.rows)
             yield found
         others = np.setdiff1d(rows, np.concatenate(shown))  # whole pieces, or the code of a language: >>xyz<<
@@ -96,8 +97,8 @@ def nothing_left(subject: Subject) -> Iterator[Found]:
     empty, marked = blank(column), nonspeech(subject.manifest)
     found = [np.zeros(0, np.int64)]
     for first, texts in chunks(column):
-        split = words(texts)
-        says = np.array([bool(limits.normalised(word)) for word in split.distinct], bool)
+        split = limits.units(texts)
+        says = np.array([bool(limits.normalised(unit)) for unit in split.distinct], bool)
         left = np.bincount(split.row, says[split.word], len(texts))
         found.append(first + np.flatnonzero(left == 0))
     rows = np.concatenate(found)
@@ -132,15 +133,11 @@ def _count(manifest: Manifest, limits: Limits, side: str) -> Labels:
 
 
 def _seconds(subject: Subject) -> np.ndarray:
-    """[n], NaN or 0 where it is not known: what cannot be read is for the rules of audio to say."""
-    if subject.sound is not None:
-        return subject.sound.seconds
+    """[n], also from headers where no audio was decoded. What cannot be read is for the rules of audio to say."""
     try:
-        return subject.manifest.seconds
+        return subject.seconds if subject.sound else subject.manifest.seconds
     except ManifestError:
-        from speechxfer.columns import floats
-
-        return floats(subject.manifest.column("seconds"))
+        return subject.seconds
 
 
 def _piece_sides(subject: Subject) -> Iterator[tuple[str, Container[str]]]:
@@ -161,19 +158,19 @@ def _by_character(
     side: str,
     rows: np.ndarray,
     spells: Container[str],
-    suggest: Callable[[str, Container[str]], str],
+    suggest: Callable[[str, Limits, Callable[[], Iterator[str]]], str],
 ) -> Iterator[Found]:
     """What the vocabulary lacks in `rows`, the most frequent characters each by itself."""
     limits = subject.limits
-    normalised = limits.normalised if side == "text" else str
+    normalised, units = (limits.normalised, limits.units) if side == "text" else (str, words)
     column = pa.chunked_array([subject.manifest.column(side).take(pa.array(rows)).combine_chunks()])
 
     def missing() -> Iterator[tuple[int, Words, list[set[str]]]]:
-        """Of each chunk its first row, its words, and what each of them lacks."""
+        """Of each chunk its first row, its words (or its texts, see `units`), and what each of them lacks."""
         for first, texts in chunks(column):
-            split = words(texts)
+            split = units(texts)
             written = map(normalised, split.distinct)
-            yield first, split, [{c for c in word if not c.isspace() and c not in spells} for word in written]
+            yield first, split, [{c for c in unit if not c.isspace() and c not in spells} for unit in written]
 
     times: Counter[str] = Counter()
     for _, split, lacks in missing():
@@ -192,7 +189,7 @@ def _by_character(
         theirs = np.concatenate(parts)
         message = f"{side}: {limits.name} lacks {_listed(group, times)} in {len(theirs)} row{'s' * (len(theirs) > 1)}"
         if len(group) == 1:
-            message += suggest(*group, spells)
+            message += suggest(*group, limits, partial(taken, subject.manifest.column(side), theirs))
         yield Found(subject, theirs, lambda _, message=message: message)
 
 
@@ -204,17 +201,26 @@ def _listed(characters: set[str], times: Counter[str]) -> str:
     return f"{len(most)} more characters ({' '.join(shown)}{' ...' * (len(most) > APART)})"
 
 
-def _suggestion(character: str, spells: Container[str]) -> str:
-    """A normaliser that writes a character as the vocabulary can, or none."""
+def _suggestion(character: str, limits: Limits, texts: Callable[[], Iterator[str]]) -> str:
+    """A normaliser that writes a character as the vocabulary can, or none; `texts` are those that hold it."""
     if unicodedata.category(character) == "Nd":
         return "; write numbers as they are spoken"
     for name, normaliser in NORMALISERS.items():
         for full in (name, *(f"{name}+{option}" for option in normaliser.options)):
-            written = normalise(full, character)
-            if all(c in spells for c in written):
-                becomes = f"writes it as {written!r}" if written else "takes it out"
-                return f"; normaliser {full} {becomes}"
+            if by_word(full):
+                written = normalise(full, character)
+                if all(c in limits.characters for c in written):
+                    becomes = f"writes it as {written!r}" if written else "takes it out"
+                    return f"; normaliser {full} {becomes}"
+            elif all(_mended(character, full, text, limits) for text in texts()):  # it hangs on what stands around it
+                return f"; normaliser {full} writes these texts without it"
     return ""
+
+
+def _mended(character: str, normaliser: str, text: str, limits: Limits) -> bool:
+    """Whether a normaliser writes a text without a character, and with no other in its stead that is lacking too."""
+    written = set(normalise(normaliser, text))
+    return character not in written and all(c in limits.characters for c in written - set(limits.normalised(text)))
 
 
 RULES = (

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speechxfer.columns import floats
 from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.lint.result import Finding, Set, of_file, of_problems
 from speechxfer.lint.rules import Rule, Severity, Subject
@@ -105,14 +104,8 @@ def figures(sets: Sequence[Read], subjects: Sequence[Subject]) -> tuple[Set, ...
     return tuple(
         Set(
             *(one.name, one.path, len(one.manifest or ()), len(one.problems.lines)),
-            _seconds(subject) if subject else 0.0,
+            float(np.nansum(subject.seconds)) if subject else 0.0,
             subject,
         )
         for one, subject in found
     )
-
-
-def _seconds(subject: Subject) -> float:
-    """Of all its audio: as decoded, else as stated."""
-    known = subject.sound.seconds if subject.sound else floats(subject.manifest.column("seconds"))
-    return float(np.nansum(known))

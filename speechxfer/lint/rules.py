@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from speechxfer.lint.limits import Limits
-from speechxfer.lint.sound import Sound
+from speechxfer.lint.sound import Sound, stated_seconds
 from speechxfer.manifest import Manifest
 
 Severity = Literal["error", "warning", "note", "off"]  # an error makes `lint` exit 1, and `--fix` leaves its rows out
@@ -25,6 +25,11 @@ class Subject:
     manifest: Manifest
     limits: Limits | None = None  # what the model takes; None: no model was named
     sound: Sound | None = None  # what was measured of every row; None: not measured, or no audio
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """float64 [n]: of each recording as decoded, else as stated; NaN where neither is known. Opens no file."""
+        return self.sound.seconds if self.sound else stated_seconds(self.manifest)
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,14 @@ from speechxfer.columns import floats
 from speechxfer.errors import AudioError
 from speechxfer.lint.cache import Cache, open_cache
 from speechxfer.manifest import Manifest
+from speechxfer.voice_activity import FRAMES, LEVEL_LEAST, frames, levels
 
 VERSION = 1  # of the measurement; another one makes the cache measure anew
 BLOCK = 120.0  # seconds that are in memory at a time
 AT_ONCE = 32  # pieces of one long file that are one job
 AHEAD = 64  # jobs that may wait for each worker: so many that a long file does not hold up the short ones
 
-FRAMES = 50  # a second: spans of 20 ms, for the level of speech and its spectrum
 LEVEL_RANGE = 3.0  # dB between quiet and loud frames: less is a hum or a hiss; speech in as loud a noise has more
-LEVEL_LEAST = -80.0  # dB of full scale: the last bits of 16-bit audio
 RUN = 3  # samples in a row at the peak that are clipping; round peaks have one or two
 SAME = 2e-5  # of full scale: two samples of 16 bits that are equal
 COARSE = 0.05  # of the peak, from it to the next lower value: quantised so coarsely that round peaks are flat too
@@ -236,19 +235,6 @@ def peak_of(samples: np.ndarray) -> Peak:
     turns = np.flatnonzero(np.diff(top, prepend=False, append=False))
     lengths = turns[1::2] - turns[::2]
     return Peak(height, int(lengths[lengths >= RUN].sum()))
-
-
-def frames(samples: np.ndarray, rate: int) -> np.ndarray:
-    """[n] -> [spans of 20 ms, samples in each], without what is left at the end; at least one, padded with zeros."""
-    size = round(rate / FRAMES)
-    if len(samples) < size:
-        samples = np.pad(samples, (0, size - len(samples)))
-    return samples[: len(samples) // size * size].reshape(-1, size)
-
-
-def levels(spans: np.ndarray) -> np.ndarray:
-    """[spans] dB of full scale, without DC."""
-    return 10 * np.log10(spans.var(axis=1) + 1e-12)
 
 
 def powers(spans: np.ndarray) -> np.ndarray:

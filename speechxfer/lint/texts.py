@@ -84,6 +84,12 @@ def words(texts: pa.Array) -> Words:
     return Words(distinct, word, row.to_numpy())
 
 
+def wholes(texts: pa.Array) -> Words:
+    """Every text as one word."""
+    coded = texts.dictionary_encode()
+    return Words(coded.dictionary.to_pylist(), coded.indices.to_numpy(), np.arange(len(texts)))
+
+
 def clipped(text: str, start: int = 0, end: int = 0) -> str:
     """A quotation of a text, or of what stands around text[start:end] where it is long."""
     if len(text) <= CLIPPED:

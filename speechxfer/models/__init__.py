@@ -10,16 +10,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from speechxfer.errors import CheckpointError
+from speechxfer.errors import CheckpointError, ConfigError
 from speechxfer.models import ctc_config
 from speechxfer.models.folder import read_json, resolve, saved_normaliser
+from speechxfer.task import Speech
 
 if TYPE_CHECKING:
     from speechxfer.models.ctc import Ctc
     from speechxfer.models.marian import Marian
+    from speechxfer.models.whisper import Whisper
     from speechxfer.task import Task
 
 __all__ = ["FAMILIES", "Family", "can_predict", "complete", "family_of", "load_checkpoint", "resolve"]
+
+SPEECH = Speech()
 
 
 def _ctc() -> Callable[..., "Ctc"]:
@@ -34,6 +38,12 @@ def _marian() -> Callable[..., "Marian"]:
     return load_marian
 
 
+def _whisper() -> Callable[..., "Whisper"]:
+    from speechxfer.models.whisper_checkpoint import load_whisper
+
+    return load_whisper
+
+
 @dataclass(frozen=True)
 class Family:
     """What is known of a kind of model before its weights are loaded, and what a task that does not say gets."""
@@ -42,13 +52,16 @@ class Family:
     given: str  # the field of an example that it turns into text: "audio" or "source"
     normaliser: str
     metrics: tuple[str, ...]
+    score_normaliser: str = ""  # where texts are not scored as they are written
+    searches: bool = True  # whether what it writes hangs on how it is decoded
 
 
-CTC = Family(_ctc, "audio", "basic", ("wer", "cer"))
+CTC = Family(_ctc, "audio", "basic", ("wer", "cer"), searches=False)
 MARIAN = Family(_marian, "source", "nfc", ("bleu", "chrf++"))
+WHISPER = Family(_whisper, "audio", "nfc", ("wer", "cer"), "basic")
 
 # model_type of config.json -> family
-FAMILIES = {**dict.fromkeys(("wav2vec2", "hubert", "wavlm"), CTC), "marian": MARIAN}
+FAMILIES = {**dict.fromkeys(("wav2vec2", "hubert", "wavlm"), CTC), "marian": MARIAN, "whisper": WHISPER}
 
 
 def family_of(folder: Path) -> Family:
@@ -69,9 +82,15 @@ def complete(task: "Task", folder: Path) -> "Task":
     return dataclasses.replace(
         task,
         normaliser=task.normaliser or saved_normaliser(folder) or family.normaliser,
+        score_normaliser=task.score_normaliser or _scored_by(family, metrics),
         metrics=metrics,
         run=dataclasses.replace(task.run, best_by=task.run.best_by or metrics[0]),
     )
+
+
+def _scored_by(family: Family, metrics: tuple[str, ...]) -> str:
+    """Error rates pass over case and punctuation, which the model writes; translations are scored as written."""
+    return family.score_normaliser if set(metrics) <= set(family.metrics) else ""
 
 
 def can_predict(folder: Path) -> bool:
@@ -86,8 +105,17 @@ def load_checkpoint(
     vocabulary: str = "keep",
     normaliser: str | None = None,
     changes: Mapping[str, Any] = MappingProxyType({}),
-) -> "Ctc | Marian":
-    """The float32 model of a folder or hub name, on the CPU. See `load_ctc` and `load_marian` for the arguments."""
+    speech: Speech = SPEECH,
+) -> "Ctc | Marian | Whisper":
+    """The float32 model of a folder or hub name, on the CPU. See `load_ctc` and its kin for the arguments.
+
+    Raises CheckpointError, and ConfigError for `speech` settings that the family has no use for.
+    """
     folder = resolve(checkpoint)
-    load = family_of(folder).loader()
-    return load(folder, texts=texts, vocabulary=vocabulary, normaliser=normaliser, changes=changes)
+    family = family_of(folder)
+    given = {"texts": texts, "vocabulary": vocabulary, "normaliser": normaliser, "changes": changes}
+    if family is WHISPER:
+        return family.loader()(folder, **given, speech=speech)
+    if speech != SPEECH:
+        raise ConfigError(f"{checkpoint}: speech.* settings are for Whisper; this is another model")
+    return family.loader()(folder, **given)

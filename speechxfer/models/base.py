@@ -53,6 +53,7 @@ class Hypothesis:
     text: str
     confidence: float | None = None  # 0..1: geometric mean of the probabilities of the tokens
     words: tuple[tuple[str, float, float], ...] = ()  # (word, start, end) in seconds
+    segments: tuple[tuple[str, float, float], ...] = ()  # (phrase, start, end), where they were asked for
     n_best: tuple[tuple[str, float], ...] = ()  # (text, its confidence) of the beam, best first, where it was asked for
 
 

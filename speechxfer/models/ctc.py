@@ -18,20 +18,24 @@ from transformers import PreTrainedModel
 from speechxfer.errors import ConfigError
 from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.ctc_frontend import CtcFrontend
-from speechxfer.models.folder import save_normaliser
+from speechxfer.models.folder import save_settings
 from speechxfer.models.pretrained import plain_weights, quiet
 from speechxfer.task import Decode
 
 
 class Ctc(nn.Module):
-    """A CTC recogniser: `net` is the transformers model, `frontend` what stands before it."""
+    """A CTC recogniser: `net` is the transformers model, `frontend` what stands before it.
+
+    `fresh` names the parameters of `net` that begin as random numbers, or have rows that do: they must learn.
+    """
 
     silence = "all blank"
 
-    def __init__(self, net: PreTrainedModel, frontend: CtcFrontend):
+    def __init__(self, net: PreTrainedModel, frontend: CtcFrontend, fresh: tuple[str, ...] = ()):
         super().__init__()
         self.net = net
         self.frontend = frontend
+        self.fresh = fresh
         self.layerdrop = getattr(net.config, "layerdrop", 0.0)
         net.config.layerdrop = 0.0  # drawn in `draw` instead; `save` writes it back
         self._dropped: frozenset[int] = frozenset()
@@ -144,7 +148,7 @@ class Ctc(nn.Module):
         finally:
             self.net.config.layerdrop = 0.0
         self.frontend.save(folder)
-        save_normaliser(folder, self.frontend.normaliser)
+        save_settings(folder, {"normaliser": self.frontend.normaliser})
 
 
 def align(log_probs: torch.Tensor, ids: list[int], blank: int) -> list[tuple[int, int, float]]:

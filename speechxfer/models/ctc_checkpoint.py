@@ -69,7 +69,9 @@ def load_ctc(
     refuse_missing(folder, missing)
     if old is not None and new is not old:
         _keep_rows(net.lm_head, folder, old, new)
-    return Ctc(net, frontend)
+    kept = new.counterparts(old) if old is not None else {}
+    begins = any(row not in kept for token, row in new.ids.items() if token not in new.specials)
+    return Ctc(net, frontend, fresh=("lm_head.weight", "lm_head.bias") if begins else ())
 
 
 def _frontend(folder: Path, config: PretrainedConfig, vocabulary: Vocabulary) -> CtcFrontend:

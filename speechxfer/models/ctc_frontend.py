@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechxfer import audio, text
+from speechxfer import text
 from speechxfer.manifest import Example, Manifest
 from speechxfer.models import ctc_config
 from speechxfer.models.base import Batch, Noise
 from speechxfer.models.vocabulary import Vocabulary, frames_needed
-from speechxfer.perturb import perturb
+from speechxfer.pieces import load_pieces
 from speechxfer.task import Data
 
 
@@ -69,9 +69,7 @@ class CtcFrontend:
 
     def load(self, example: Example, noise: Noise | None = None) -> Item:
         """Raises AudioError."""
-        samples = audio.load(example.audio, self.rate, start=example.start, end=example.end, channel=example.channel)
-        if noise:
-            samples = perturb(samples, self.rate, noise.data.perturb, noise.speed, noise.rng)
+        samples, _ = load_pieces(example, self.rate, noise)
         return self.features(example, samples)
 
     def features(self, example: Example, samples: np.ndarray) -> Item:

@@ -45,5 +45,6 @@ def saved_normaliser(folder: Path) -> str | None:
     return read_json(folder / "speechxfer.json").get("normaliser")
 
 
-def save_normaliser(folder: Path, name: str) -> None:
-    (folder / "speechxfer.json").write_text(json.dumps({"normaliser": name}) + "\n")
+def save_settings(folder: Path, settings: dict[str, str]) -> None:
+    """Write what this package must know of a checkpoint beside what transformers does: its normaliser and so on."""
+    (folder / "speechxfer.json").write_text(json.dumps(settings, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import GenerationConfig, MarianMTModel
 
 from speechxfer.models.base import Batch, Hypothesis, Output
-from speechxfer.models.folder import save_normaliser
+from speechxfer.models.folder import save_settings
 from speechxfer.models.marian_frontend import IGNORED, MarianFrontend
 from speechxfer.models.pretrained import plain_weights, quiet
 from speechxfer.task import Decode
@@ -52,7 +52,7 @@ class Marian(nn.Module):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> tuple[Output, list[str]]:
         """Loss, and the text of a greedy search."""
-        return self(batch), [hypothesis.text for hypothesis in self.generate(batch, GREEDY)]
+        return self(batch), [self.text(ids) for ids in self._search(batch, GREEDY).tolist()]
 
     @torch.no_grad()
     def generate(self, batch: Batch, decode: Decode) -> list[Hypothesis]:
@@ -132,7 +132,7 @@ class Marian(nn.Module):
         with quiet():
             self.net.save_pretrained(folder, state_dict=plain_weights(self.net))
         self.frontend.save(folder)
-        save_normaliser(folder, self.frontend.normaliser)
+        save_settings(folder, {"normaliser": self.frontend.normaliser})
 
 
 def _seed(seed: int, ids: tuple[str, ...]) -> int:

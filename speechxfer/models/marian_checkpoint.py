@@ -7,15 +7,12 @@ from typing import Any
 
 from transformers import AutoConfig, MarianMTModel, PretrainedConfig
 
-from speechxfer.errors import CheckpointError, ConfigError
-from speechxfer.models.folder import read_json, saved_normaliser
+from speechxfer.errors import ConfigError
+from speechxfer.models.folder import saved_normaliser
 from speechxfer.models.marian import Marian
 from speechxfer.models.marian_frontend import MarianFrontend
-from speechxfer.models.pieces import Pieces
+from speechxfer.models.pieces import read_tokenizer
 from speechxfer.models.pretrained import changed, load_weights, refuse_missing
-
-TOKENIZER = ("source.spm", "target.spm", "vocab.json")
-OTHERS = ("target_vocab.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def load_marian(
@@ -47,33 +44,12 @@ def load_marian(
 
 
 def read_frontend(folder: Path, config: PretrainedConfig, normaliser: str) -> MarianFrontend:
-    """The tokenizers of a folder. Raises CheckpointError where a file is missing or does not fit the weights."""
-    separate = not config.share_encoder_decoder_embeddings
-    wanted = (*TOKENIZER, "target_vocab.json") if separate else TOKENIZER
-    if missing := [name for name in wanted if not (folder / name).is_file()]:
-        raise CheckpointError(f"{folder}: has no {' and no '.join(missing)}; expected the files of a Marian tokenizer")
-    names = [name for name in (*TOKENIZER, *OTHERS) if (folder / name).is_file()]
-    files = {name: (folder / name).read_bytes() for name in names}
-    source = read_json(folder / "vocab.json")
-    target = read_json(folder / "target_vocab.json") if separate else source
-    rows = config.decoder_vocab_size if separate else config.vocab_size
-    for file, ids, size in (("vocab.json", source, config.vocab_size), (wanted[-1], target, rows)):
-        if not ids or max(ids.values()) >= size:
-            raise CheckpointError(
-                f"{folder / file}: its ids end at {max(ids.values(), default=-1)}; config has {size} rows"
-            )
-        if absent := [name for name in ("<unk>", "</s>", "<pad>") if name not in ids]:
-            raise CheckpointError(f"{folder / file}: has no {', '.join(absent)}")
-    if source["</s>"] != target["</s>"] or source["<pad>"] != target["<pad>"]:
-        raise CheckpointError(f"{folder}: </s> and <pad> have other ids in vocab.json than in target_vocab.json")
-    for name, token in (("eos_token_id", "</s>"), ("pad_token_id", "<pad>")):
-        if getattr(config, name) != source[token]:
-            found = f"{name} is {getattr(config, name)} in config.json, and {token} is {source[token]} in vocab.json"
-            raise CheckpointError(f"{folder}: {found}; expected one id: are the two files of one checkpoint?")
+    """The tokenizers of a folder, as training uses them. Raises CheckpointError as `read_tokenizer` does."""
+    tokenizer = read_tokenizer(folder, config.to_dict())
     return MarianFrontend(
-        source=Pieces(files["source.spm"], source),
-        target=Pieces(files["target.spm"], target),
-        files=files,
+        source=tokenizer.source,
+        target=tokenizer.target,
+        files=tokenizer.files,
         end=config.eos_token_id,
         pad=config.pad_token_id,
         start=config.decoder_start_token_id,

@@ -7,7 +7,7 @@ kept in a small file beside scores.json (`items_file`), and two systems can be c
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -135,9 +135,12 @@ def extract(
         if not prepared:
             numerals = Numerals(normaliser, equivalences) if equivalences else None
             prepared = {name: _prepare(name, rows, numerals, glossary) for name in names}
+        read = {normaliser: {"references"}}  # for the bands
+        for metric in prepared.values():
+            read.setdefault(_style(metric, normaliser), set()).update(metric.reads)
         scored = {
-            style: _texts(rows, style, equivalences if style != VERBATIM else None)
-            for style in {_style(metric, normaliser) for metric in prepared.values()} | {normaliser}
+            style: _texts(rows, style, kinds, equivalences if style != VERBATIM else None)
+            for style, kinds in read.items()
         }
         digest, counted = {}, {}  # wer, mer and wil are three views of the same counts
         for name, metric in prepared.items():
@@ -218,23 +221,26 @@ def _style(metric: Metric, normaliser: str) -> str:
     return VERBATIM if metric.verbatim else normaliser
 
 
-def _texts(rows: Sequence[Prediction], style: str, equivalences: Equivalences | None) -> dict[str, list]:
-    """References, hypotheses and sources as they are scored; None for a source that there is not."""
+def _texts(
+    rows: Sequence[Prediction], style: str, kinds: Collection[str], equivalences: Equivalences | None
+) -> dict[str, list]:
+    """Those `kinds` of texts that a metric reads, as they are scored; None for a source that there is not."""
 
     def written(one: str) -> str:
         one = text.normalise(style, one)
         return equivalences.apply(one) if equivalences else one
 
-    return {
-        "references": [tuple(map(written, (row.ref, *row.alternatives))) for row in rows],
-        "hypotheses": [written(row.hyp) for row in rows],
-        "sources": [None if row.source is None else written(row.source) for row in rows],
+    of_row: dict[str, Callable[[Prediction], object]] = {
+        "references": lambda row: tuple(map(written, (row.ref, *row.alternatives))),
+        "hypotheses": lambda row: written(row.hyp),
+        "sources": lambda row: None if row.source is None else written(row.source),
     }
+    return {kind: [of_row[kind](row) for row in rows] for kind in kinds}
 
 
 def _digests(rows: Sequence[Prediction], texts: dict[str, list], fixed: Sequence[str]) -> np.ndarray:
     """[n] uint64: of ids and those of references and sources that are among the `fixed`."""
-    given = [list(refs) if "references" in fixed else [] for refs in texts["references"]]
+    given = [list(refs) for refs in texts["references"]] if "references" in fixed else [[] for _ in rows]
     if "sources" in fixed:
         given = [[*refs, source] for refs, source in zip(given, texts["sources"], strict=True)]
     joined = (json.dumps([row.id, *one]).encode() for row, one in zip(rows, given, strict=True))

@@ -16,6 +16,7 @@ import numpy as np
 from speechxfer.errors import ConfigError, ScoreError
 from speechxfer.scoring import edits, glossary, survival, translation
 
+SEGMENTS = "segments"  # the tokens of scores that were made elsewhere
 EDIT_COLUMNS = ("insertions", "deletions", "substitutions", "hits")
 
 
@@ -29,7 +30,8 @@ class Metric:
     the sources [n] that were translated; it gives float64 [n, k]. `value` takes sums [..., k] and gives [...]: NaN
     where there is nothing to divide by. `unit` is "rate" for a fraction that is shown in per cent, "points" for a
     number that is shown as it is. A `verbatim` metric scores the text as it is, in NFC; others the output of the task's
-    normaliser. `bounds` enclose every value.
+    normaliser. `bounds` enclose every value. A `sparse` metric counts what whole test sets may lack, such as numbers:
+    where there is none of it there is no score, and no mistake either.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Metric:
     verbatim: bool
     bounds: tuple[float, float]
     reads: tuple[Literal["sources", "references", "hypotheses"], ...] = ("references", "hypotheses")
+    sparse: bool = False
 
 
 # Error rates
@@ -176,6 +179,7 @@ def kept(numerals: survival.Numerals | None = None) -> Metric:
         verbatim=True,
         bounds=(0.0, 1.0),
         reads=("sources", "references", "hypotheses"),
+        sparse=True,
     )
 
 
@@ -193,6 +197,7 @@ def terms(given: glossary.Glossary | None = None) -> Metric:
         verbatim=True,
         bounds=(0.0, 1.0),
         reads=("sources", "hypotheses"),
+        sparse=True,
     )
 
 
@@ -242,7 +247,7 @@ def column(name: str) -> Metric:
     """
     return Metric(
         name=name,
-        tokens="segments",
+        tokens=SEGMENTS,
         counter="speechxfer",
         columns=("sum", "items"),
         statistics=partial(_made_elsewhere, name),

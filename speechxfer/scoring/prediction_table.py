@@ -5,7 +5,7 @@ import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,43 +84,45 @@ def table(
     Raises ScoreError where one of `fields` has no column.
     """
     kinds: dict[str, str | None] = {}  # None: no value yet
+    texts: set[str] = set()
     for _, row in rows():
         if isinstance(row, dict):
             for name, value in row.items():
                 kind = kinds.setdefault(name)
+                if isinstance(value, str):
+                    texts.add(name)
                 if isinstance(value, (dict, list)):
                     kinds[name] = "nested"
                 elif kind in (None, "number") and value is not None and value != "":
                     kinds[name] = "text" if number(value) is None else "number"
-    columns = choose_columns(path, kinds, fields) if kinds else None
+    columns = choose_columns(path, kinds, texts, fields) if kinds else None
     for place, (line, row) in enumerate(rows(), 1):
         yield line, attempt(lambda row, place=place: _from_table(columns, number, fields, place, row), row)
 
 
-def choose_columns(path: Path, kinds: dict[str, str | None], fields: Sequence[str]) -> Columns:
+def choose_columns(path: Path, kinds: dict[str, str | None], texts: Collection[str], fields: Sequence[str]) -> Columns:
     """Choose from the columns' names and kinds: "number", "text", "nested", or None for a column without a value.
 
-    A field's own name wins over its aliases, an earlier one over a later one. Names of people, recordings and the
-    like (`columns.GROUPS`, languages, what ends in _id) are groups even where they are numbers.
+    A field's own name wins over its aliases, an earlier one over a later one. The source is a sentence: of its columns
+    only those of `texts` (where some value is a string) are looked at, since others hold numbers of corpora and the
+    like. Names of people, recordings and the like (`columns.GROUPS`, languages, what ends in _id) are
+    groups even where they are numbers.
     """
     from speechxfer.columns import FIELDS, GROUPS
 
     hyps = ("hyp", "hypothesis", "prediction", "pred", "pred_text", "predicted", "output", "translation", "mt")
-    texts = [name for name in ("text", *FIELDS["text"][1]) if name not in hyps]
+    sentences = [name for name in ("text", *FIELDS["text"][1]) if name not in hyps]
     choices = {
-        "ref": ("ref", "reference", *texts, "gold", "ground_truth"),
-        "hyp": hyps if "ref" in fields else (*hyps, *texts),
+        "ref": ("ref", "reference", *sentences, "gold", "ground_truth"),
+        "hyp": hyps if "ref" in fields else (*hyps, *sentences),
         "id": ("id", *FIELDS["id"][1], "segment_id", "sample_id", "name"),
         "confidence": ("confidence",),
         **{name: (name, *FIELDS[name][1]) for name in ("audio", "channel", "start", "seconds", "source")},
     }
     written = {name.lower(): name for name in reversed(kinds)}
-    found = {
-        field: next((written[choice] for choice in names if choice in written), None)
-        for field, names in choices.items()
-        if field in fields or field not in BOTH
-    }
-    found = {field: name for field, name in found.items() if name is not None}
+    offered = {field: [written[name] for name in names if name in written] for field, names in choices.items()}
+    offered["source"] = [name for name in offered["source"] if name in texts]
+    found = {field: names[0] for field, names in offered.items() if names and (field in fields or field not in BOTH)}
     numbered = re.compile(rf"(?:{'|'.join(choices['ref'])})_?(\d+)", re.IGNORECASE)
     refs = sorted((int(match[1]), name) for name in kinds if (match := numbered.fullmatch(name)))
     refs = [name for _, name in refs] if "ref" in fields else []

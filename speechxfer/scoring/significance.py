@@ -32,13 +32,17 @@ def paired_bootstrap(
 
     It is the share of resamples in which |difference|, less its mean over the resamples, exceeds the observed
     |difference|, counting the observed one too. Resamples are scored in float32, as there; only where a sum exceeds
-    2 ** 24, which sacrebleu's own adding in float32 rounds, may a p differ by 1 / (resamples + 1). Raises ScoreError
-    where the shapes do not fit.
+    2 ** 24, which sacrebleu's own adding in float32 rounds, may a p differ by 1 / (resamples + 1). Resamples that have
+    nothing to count (no number, no term: NaN) are left out; 1.0 where all are. Raises ScoreError where the shapes do
+    not fit.
     """
     before, after = _paired(before, after)
     sums = bootstrap_sums(np.hstack([before, after]), np.random.default_rng(seed), resamples).astype(np.float32)
     of_before, of_after = np.hsplit(sums, 2)
     sizes = np.abs(value(of_after) - value(of_before))
+    sizes = sizes[~np.isnan(sizes)]
+    if not len(sizes):
+        return 1.0
     return _share(sizes - sizes.mean() > _observed(before, after, value))
 
 

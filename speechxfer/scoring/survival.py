@@ -6,7 +6,8 @@ r"""What must come out of a translation as it went in: placeholders, tags, URLs 
     numbers        digits of any script: 1,000 = 1.000 = 1 000 = १,००० = 1000; 1,00,000 = 100000; 3.5 = 3,5
 
 Numbers are compared without sign, unit and per cent, which have names in many languages. 1.000 is read as a thousand
-wherever it stands. The same digits in other pieces are kept: 10:30 as 10.30. A number that the translation writes in
+wherever it stands. The same digits in other pieces are kept: 10:30 as 10.30, and 2 500, which may be one number or two,
+as "2 of 500". A number that the translation writes in
 words is lost, unless a list of equivalences has them (`Numerals`); so is 1.5 million that becomes 15 lakh.
 """
 
@@ -22,7 +23,7 @@ from speechxfer.text import latin_digits, normalise, signature
 
 KINDS = ("placeholders", "tags", "urls", "numbers")
 COLUMNS = (*(column for kind in KINDS for column in (f"{kind}_kept", kind)), "invented")
-VERSION = 1  # of the patterns, for the signature: raise it whenever something else is found in any text
+VERSION = 2  # of the patterns, for the signature: raise it whenever something else is found in any text
 
 _PLACEHOLDER = r"""
     \{\{\s*[\w.:|-]+\s*\}\} | [$%]\{\s*[\w.:-]+\s*\} | \{\s*[\w.:!-]*\s*\} | %\(\w+\)[a-zA-Z]
@@ -139,11 +140,14 @@ def compare(source: str, references: Sequence[str], hypothesis: str, numerals: N
 
 
 def _unmatched(first: Counter[str], second: Counter[str]) -> tuple[Counter[str], Counter[str]]:
-    """The numbers that only one side has. 10:30 is two numbers and 10.30 one: the same digits in pieces are a match."""
+    """The numbers that only one side has. 10:30 is two numbers and 10.30 one: the same digits in pieces are a match.
+
+    So are the thousands of a whole number, for "2 500" is read as one wherever it stands.
+    """
     left, right = first - second, second - first
     for whole, parts in ((left, right), (right, left)):
         for number in list(whole.elements()):
-            pieces = Counter(re.findall("[0-9]+", number))
+            pieces = Counter(re.findall("[0-9]+", f"{int(number):,}" if number.isdigit() else number))
             if pieces.total() > 1 and pieces <= parts:
                 whole[number] -= 1
                 parts.subtract(pieces)

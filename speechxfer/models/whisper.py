@@ -1,0 +1,243 @@
+"""Whisper, as `transformers` has it: log-mel frames in, a Transformer that writes what was said (Radford et al. 2022).
+
+The decision worth knowing: the encoder runs on the audio that is there. transformers' own forward pass wants 30 s,
+most of them silence; here its layers are called with the positions that are needed, and masks keep the padding of a
+batch out of what an example becomes. Thirty seconds without padding give the very bits of transformers.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import WhisperForConditionalGeneration
+from transformers.masking_utils import create_causal_mask
+
+from speechxfer.models.base import Batch, Hypothesis, Output
+from speechxfer.models.folder import save_settings
+from speechxfer.models.log_mel import LogMel
+from speechxfer.models.pretrained import plain_weights, quiet
+from speechxfer.models.whisper_decode import NO_FALLBACK, decode
+from speechxfer.models.whisper_frontend import IGNORED, NO_TOKEN, WhisperFrontend, states_of
+from speechxfer.models.whisper_words import word_times
+from speechxfer.task import Decode
+from speechxfer.voice_activity import windows
+
+GREEDY = Decode(beams=1, guards=NO_FALLBACK)
+WINDOWS = 8  # of a long recording that are decoded at once
+
+
+class Whisper(nn.Module):
+    """A recogniser or speech translator: `net` is the transformers model, `frontend` what stands before it."""
+
+    silence = "the end of the text"
+
+    def __init__(self, net: WhisperForConditionalGeneration, frontend: WhisperFrontend):
+        super().__init__()
+        self.net = net
+        self.frontend = frontend
+        self.mel = LogMel(net.config.num_mel_bins)
+        self.label_smoothing = 0.0  # while training: see adapt.label_smoothing
+        self.layerdrop = (net.config.encoder_layerdrop, net.config.decoder_layerdrop)
+        self._dropped: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+        net.model.encoder.embed_positions.requires_grad_(False)  # sinusoids: a formula, not something to learn
+
+    def draw(self, rng: np.random.Generator) -> None:
+        """Choose the layers that this step skips."""
+        stacks = (self.net.model.encoder.layers, self.net.model.decoder.layers)
+        drawn = [rng.random(len(layers)) < share for layers, share in zip(stacks, self.layerdrop, strict=True)]
+        self._dropped = tuple(frozenset(np.flatnonzero(one).tolist()) for one in drawn)
+
+    def _kept(self, side: int, layers: nn.ModuleList) -> Iterator[nn.Module]:
+        dropped = self._dropped[side] if self.training else frozenset()
+        return (layer for i, layer in enumerate(layers) if i not in dropped)
+
+    def encode(self, samples: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """States (batch, frames, width) and how many of them are of audio (batch,), a frame being 0.02 s.
+
+        samples: (batch, n) padded with zeros, lengths: (batch,) of them. With the full context, the silence that
+        fills it up is part of the audio.
+        """
+        encoder = self.net.model.encoder
+        if self.frontend.own_length:
+            features, frames = self.mel(samples, lengths)
+        else:
+            features = self.mel.full(samples, lengths)
+            frames = torch.full_like(lengths, features.shape[-1])
+        features = self._augmented(features)
+        ragged = bool((frames < features.shape[-1]).any())
+        hidden = F.gelu(encoder.conv1(features))
+        if ragged:  # beyond its end an example has the zeros that a convolution puts at the end of one alone
+            hidden = hidden * _real(frames, hidden.shape[-1])[:, None]
+        hidden = F.gelu(encoder.conv2(hidden)).transpose(1, 2)
+        frames = (frames + 1) // 2
+        mask = self.mask(frames, hidden) if ragged else None
+        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        hidden = F.dropout(hidden, encoder.dropout, self.training)
+        for layer in self._kept(0, encoder.layers):
+            hidden = layer(hidden, mask)
+        return encoder.layer_norm(hidden), frames
+
+    def mask(self, frames: torch.Tensor, states: torch.Tensor) -> torch.Tensor | None:
+        """What attention to the states adds, (batch, 1, 1, frames): 0 at real ones; None where all are."""
+        real = _real(frames, states.shape[1])
+        if bool(real.all()):
+            return None
+        return torch.where(real, 0.0, -torch.inf).to(states.dtype)[:, None, None]
+
+    def _augmented(self, features: torch.Tensor) -> torch.Tensor:
+        """SpecAugment as config.json asks for it, in training."""
+        config = self.net.config
+        if not self.training or not config.apply_spec_augment or features.shape[-1] <= config.mask_time_length:
+            return features
+        return self.net.model._mask_input_features(features.clone())
+
+    def forward(self, batch: Batch) -> Output:
+        """Summed cross-entropy over the labels, in float32 whatever the autocast. `hidden` is the encoder's."""
+        return self._output(batch, *self.encode(batch.inputs["samples"], batch.inputs["lengths"]))
+
+    def _output(self, batch: Batch, states: torch.Tensor, frames: torch.Tensor) -> Output:
+        logits = self._logits(batch.inputs["decoder_input_ids"], states, frames)
+        smoothing = self.label_smoothing if self.training else 0.0
+        with torch.autocast(logits.device.type, enabled=False):
+            losses = F.cross_entropy(
+                logits.float().transpose(1, 2),
+                batch.labels,
+                ignore_index=IGNORED,
+                reduction="none",
+                label_smoothing=smoothing,
+            ).sum(1)
+        return Output(losses.sum(), batch.tokens, losses.detach(), logits, states)
+
+    def _logits(self, ids: torch.Tensor, states: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, vocabulary) after these inputs."""
+        decoder = self.net.model.decoder
+        hidden = decoder.embed_tokens(ids) + decoder.embed_positions.weight[: ids.shape[1]]
+        hidden = F.dropout(hidden, decoder.dropout, self.training)
+        causal = create_causal_mask(
+            config=decoder.config, inputs_embeds=hidden, attention_mask=None, past_key_values=None
+        )
+        mask = self.mask(frames, states)
+        for layer in self._kept(1, decoder.layers):
+            hidden = layer(hidden, causal, states, encoder_attention_mask=mask, use_cache=False)
+        return self.net.proj_out(decoder.layer_norm(hidden))
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> tuple[Output, list[str]]:
+        """Loss, and the text of a greedy search."""
+        samples, lengths = batch.inputs["samples"], batch.inputs["lengths"]
+        states, frames = self.encode(samples, lengths)
+        output = self._output(batch, states, frames)
+        tokens, audio = self.frontend.tokens, batch.inputs["encoder_lengths"]
+        told = _prefixes(batch)
+        written = decode(self.net, tokens, states, frames, told, GREEDY, audio=audio)
+        return output, [one.text for one in written]
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, decode: Decode) -> list[Hypothesis]:
+        """Decode recordings of any length: long ones in windows, cut where nobody speaks."""
+        samples, lengths, prefixes = batch.inputs["samples"], batch.inputs["lengths"], _prefixes(batch)
+        if decode.timestamps:
+            untimed = self.frontend.tokens.no_timestamps
+            prefixes = [[i for i in prefix if i != untimed] for prefix in prefixes]
+        if samples.shape[1] <= self.frontend.seconds * self.frontend.rate:
+            return self._heard(samples, lengths, prefixes, batch.ids, decode)
+        rows = zip(samples, lengths.tolist(), prefixes, batch.ids, strict=True)
+        return [self._long(row[:length], prefix, id, decode) for row, length, prefix, id in rows]
+
+    def _heard(
+        self,
+        samples: torch.Tensor,
+        lengths: torch.Tensor,
+        prefixes: Sequence[Sequence[int]],
+        ids: Sequence[str],
+        settings: Decode,
+    ) -> list[Hypothesis]:
+        """Of recordings that the encoder takes at once."""
+        states, frames = self.encode(samples, lengths)
+        tokens, audio = self.frontend.tokens, states_of(lengths)
+        written = decode(self.net, tokens, states, frames, prefixes, settings, keys=ids, audio=audio)
+        words = word_times(self.net, tokens, states, frames, written, audio)
+        found = []
+        for one, timed, length in zip(written, words, lengths.tolist(), strict=True):
+            end = round(length / self.frontend.rate, 3)
+            segments = [(s.text, s.start, end if s.end is None else min(s.end, end)) for s in one.segments]
+            found.append(Hypothesis(one.text, one.confidence, tuple(timed), tuple(segments), one.n_best))
+        return found
+
+    def _long(self, samples: torch.Tensor, prefix: Sequence[int], id: str, settings: Decode) -> Hypothesis:
+        """Of a recording of any length (n,), in windows where somebody speaks; a few at a time are in memory."""
+        frontend = self.frontend
+        spans = windows(samples.cpu().numpy(), frontend.rate, most=frontend.seconds)
+        found: list[tuple[float, Hypothesis]] = []
+        for first in tqdm(range(0, len(spans), WINDOWS), unit="windows", unit_scale=WINDOWS, leave=False, disable=None):
+            some = spans[first : first + WINDOWS]
+            cuts = [samples[int(start * frontend.rate) : int(end * frontend.rate)] for start, end in some]
+            lengths = torch.tensor([len(cut) for cut in cuts], device=samples.device)
+            padded = nn.utils.rnn.pad_sequence(cuts, batch_first=True)
+            names = [f"{id}@{start:g}" for start, _ in some]
+            heard = self._heard(padded, lengths, [prefix] * len(cuts), names, settings)
+            found += [(start, one) for (start, _), one in zip(some, heard, strict=True)]
+        return _joined(found)
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        """Convolutions, encoder layers, norm, embedding (which is the head as well), decoder layers, norm."""
+        encoder, decoder = self.net.model.encoder, self.net.model.decoder
+        below = [(f"encoder {i}", layer) for i, layer in enumerate(encoder.layers)]
+        above = [(f"decoder {i}", layer) for i, layer in enumerate(decoder.layers)]
+        embedding = nn.ModuleList([decoder.embed_tokens, decoder.embed_positions])
+        return [
+            ("convolutions", nn.ModuleList([encoder.conv1, encoder.conv2])),
+            *below,
+            ("encoder norm", encoder.layer_norm),
+            ("embedding", embedding),
+            *above,
+            ("decoder norm", decoder.layer_norm),
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write config, float32 weights, tokenizer and feature extractor: plain transformers loads the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        generation, frontend = self.net.generation_config, self.frontend
+        speech = frontend.speech
+        generation.forced_decoder_ids = None  # older recipes leave a language here that nobody asked for
+        if speech.language and frontend.tokens.multilingual:
+            generation.language = f"<|{frontend.tokens.code(speech.language, speech.proxy)}|>"
+            generation.task = speech.task
+        with quiet():
+            self.net.save_pretrained(folder, state_dict=plain_weights(self.net))
+        frontend.save(folder)
+        settings = {name: getattr(speech, name) for name in ("language", "task", "proxy", "context")}
+        save_settings(folder, {"normaliser": frontend.normaliser, **settings})
+
+
+def _joined(found: Sequence[tuple[float, Hypothesis]]) -> Hypothesis:
+    """One hypothesis of those of windows that begin at these seconds."""
+    said = [(start, one) for start, one in found if one.text]
+    if not said:
+        return Hypothesis("", confidence=found[0][1].confidence if found else None)
+    weights = [len(one.text) for _, one in said]
+    logs = [np.log(max(one.confidence, 1e-9)) for _, one in said]
+    return Hypothesis(
+        " ".join(one.text for _, one in said),
+        float(np.exp(np.average(logs, weights=weights))),
+        tuple(_shifted(start, word) for start, one in said for word in one.words),
+        tuple(_shifted(start, segment) for start, one in said for segment in one.segments),
+    )
+
+
+def _shifted(by: float, timed: tuple[str, float, float]) -> tuple[str, float, float]:
+    written, start, end = timed
+    return written, round(start + by, 3), round(end + by, 3)
+
+
+def _real(frames: torch.Tensor, most: int) -> torch.Tensor:
+    """(batch, most) bool: which frames are of audio."""
+    return torch.arange(most, device=frames.device) < frames[:, None]
+
+
+def _prefixes(batch: Batch) -> list[list[int]]:
+    return [[i for i in row if i != NO_TOKEN] for row in batch.inputs["prefix"].tolist()]
