@@ -43,14 +43,20 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     return Precision("fp32", f"no bf16 units on this {device.type}")
 
 
-def choose_attention(name: str, net: nn.Module) -> str:
-    """Set the attention of a transformers model and return the reason in words. Raises ConfigError."""
+def choose_attention(name: str, net: nn.Module, learns_on: torch.device | None = None) -> str:
+    """Set the attention of a transformers model and return the reason in words.
+
+    learns_on: the device on which it is to be trained, if it is. Raises ConfigError.
+    """
     if name != "auto":
         try:
             net.set_attn_implementation(name)
         except (ValueError, ImportError) as error:
             raise ConfigError(f"run.attention is {name!r}: {error}") from error
         return f"{name}, as asked"
+    if learns_on is not None and learns_on.type == "cpu":
+        net.set_attn_implementation("eager")
+        return "eager, since the backward pass of sdpa is slow on a CPU (benchmarks/attention.py)"
     if net._supports_sdpa:
         net.set_attn_implementation("sdpa")
         return "sdpa, which PyTorch fuses and the model allows"

@@ -128,7 +128,7 @@ class _Training:
         self.steps = task.run.steps or self._steps_of(task.run.epochs)
         self.batches = TrainingBatches(mixture, self.plan, frontend, task.data, task.run.seed)
         self.precision = choose_precision(task.run.precision, here.device)
-        self.attention = choose_attention(task.run.attention, self.model.net)
+        self.attention = choose_attention(task.run.attention, self.model.net, here.device)
         self.fixed = frozenset(name for name, p in self.model.named_parameters() if not p.requires_grad)
         for adaptation in task.adapt:
             adaptation.setup(self.model)

@@ -499,6 +499,9 @@ def test_autocast_computes_in_the_precision(toy):
 def test_attention_is_chosen_with_a_reason(toy):
     net = load_checkpoint(toy / "tiny").net
     assert choose_attention("auto", net).startswith("sdpa, which") and net.config._attn_implementation == "sdpa"
+    learning = choose_attention("auto", net, torch.device("cpu"))
+    assert learning.startswith("eager, since") and net.config._attn_implementation == "eager"
+    assert choose_attention("auto", net, torch.device("cuda")).startswith("sdpa, which")
     assert choose_attention("eager", net) == "eager, as asked" and net.config._attn_implementation == "eager"
     with pytest.raises(ConfigError, match="run.attention is 'fast'"):
         choose_attention("fast", net)
