@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from speechxfer.data import read_examples
 from speechxfer.errors import ConfigError, ManifestError
-from speechxfer.manifest import Example, Manifest, expect_files, read_manifest, write_manifest
-from speechxfer.models import CTC, MARIAN, family_of, resolve
+from speechxfer.manifest import Example, Manifest, expect_files, write_manifest
+from speechxfer.models import CTC, family_of, resolve
 from speechxfer.parallel import expect_one_process
 from speechxfer.predict import predict
 from speechxfer.prediction import Prediction, iterate, write_predictions
@@ -85,8 +86,9 @@ def cascade(recogniser: str, translator: str, manifest: str | Path, out: str | P
     """Predict a manifest of speech, `source` (its transcript) and `text` (its translation) by both models, and score.
 
     Writes NAME.predictions.jsonl and NAME.scores.json into the folder `out` for "recognised", "cascade" and
-    "transcripts". Of `task` data, decode, run, and what says how translations are scored matter. What is predicted
-    already is not predicted again. Raises ConfigError for a checkpoint of the other kind and under torchrun,
+    "transcripts". Of `task` data, speech, decode, run, and what says how translations are scored matter: the `lang` of
+    a row is that of its translation, so speech.language tells a Whisper what is spoken, else it finds out. What is
+    predicted already is not predicted again. Raises ConfigError for a checkpoint of the other kind and under torchrun,
     ManifestError where no word was recognised in any recording, and what `predict` and `score_file` raise.
     """
     from speechxfer.scoring.comparison import compare
@@ -96,9 +98,9 @@ def cascade(recogniser: str, translator: str, manifest: str | Path, out: str | P
     out = Path(out)
     expect_files([manifest])
     _check(recogniser, translator, task)
-    speech = read_manifest(manifest, require=("audio", "source", "text"))
+    speech = read_examples(manifest, "audio", "source", "text")
     out.mkdir(parents=True, exist_ok=True)
-    heard = _recognise(recogniser, manifest, speech, out, task)
+    heard = _recognise(recogniser, speech, out, task)
     said = {example.id: example.source for example in speech}
     for name, texts in ((CASCADE, {p.id: p.hyp for p in heard.values()}), (TRANSCRIPTS, said)):
         _translate(translator, speech, heard, texts, out, name, task)
@@ -113,10 +115,10 @@ def _check(recogniser: str, translator: str, task: Task) -> None:
     from speechxfer.verbs import check_scoring
 
     wrong = []
-    for role, checkpoint, family in (("recogniser", recogniser, CTC), ("translator", translator, MARIAN)):
+    for role, checkpoint, expected in (("recogniser", recogniser, "audio"), ("translator", translator, "source")):
         given = family_of(resolve(checkpoint)).given
-        if given != family.given:
-            wrong.append(f"{checkpoint}: takes {given}, so it is no {role}; expected one that takes {family.given}")
+        if given != expected:
+            wrong.append(f"{checkpoint}: takes {given}, so it is no {role}; expected one that takes {expected}")
     if wrong:
         raise ConfigError("\n".join(wrong))
     check_scoring(task)
@@ -126,15 +128,17 @@ def _file(out: Path, name: str) -> Path:
     return out / f"{name}.predictions.jsonl"
 
 
-def _recognise(checkpoint: str, manifest: str | Path, speech: Manifest, out: Path, task: Task) -> dict[str, Prediction]:
-    """Write what was recognised, with the transcript as its reference; returns it by id."""
-    raw = _file(out, "speech")  # its references are the translations, as the manifest has them
-    predict(checkpoint, manifest, raw, data=task.data, decode=task.decode, run=task.run)
-    transcripts = {example.id: example.source for example in speech}
-    heard = {p.id: replace(p, ref=transcripts[p.id], source=None) for p in iterate(raw)}
-    write_predictions(_file(out, RECOGNISED), heard.values())
-    write_receipt(_file(out, RECOGNISED), read_receipt(raw))
-    return heard
+def _recognise(checkpoint: str, speech: Manifest, out: Path, task: Task) -> dict[str, Prediction]:
+    """Write what was recognised, with the transcript as its reference; returns it by id.
+
+    It is asked for the transcript alone: language, prompt, task and times of a row are of its translation.
+    """
+    asked, recognised = out / f"{RECOGNISED}.asked.jsonl", _file(out, RECOGNISED)
+    where = ("audio", "start", "end", "channel", "seconds", "group")
+    rows = (Example(e.id, e.source, **{name: getattr(e, name) for name in where}) for e in speech)
+    write_manifest(asked, rows)
+    predict(checkpoint, asked, recognised, data=task.data, speech=task.speech, decode=task.decode, run=task.run)
+    return {p.id: p for p in iterate(recognised)}
 
 
 def _translate(

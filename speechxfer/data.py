@@ -85,14 +85,7 @@ def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
     """
     manifests, said = [], []
     for source in sources:
-        whole = read_examples(source.manifest, given, "text")
-        cut_up = windows(whole, data.max_seconds) if given == "audio" else whole
-        if cut_up is not whole:
-            said.append(
-                f"{whole.name}: cut recordings longer than {data.max_seconds:g} s (data.max_seconds) between their"
-                f" segments: {len(whole)} rows became {len(cut_up)} examples"
-            )
-        manifest, words = within_limits(cut_up, data)
+        manifest, words = read_limited(source.manifest, given, data)
         manifests.append(manifest)
         said += words
     weights = [s.weight * len(m) ** (1 / data.temperature) for s, m in zip(sources, manifests, strict=True)]
@@ -108,6 +101,24 @@ def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
             )
         manifests += joined
     return Mixture(tuple(manifests), tuple(weights), tuple(said))
+
+
+def read_limited(source: str | Path, given: str, data: Data) -> tuple[Manifest, list[str]]:
+    """The examples of a manifest of train or dev, as the length limits have them, and lines about what they did.
+
+    Recordings that are too long are cut where they have segments, and left out where they have none. `given` as
+    `read_examples` has it. Raises ManifestError.
+    """
+    whole = read_examples(source, given, "text")
+    cut_up = windows(whole, data.max_seconds) if given == "audio" else whole
+    manifest, said = within_limits(cut_up, data)
+    if cut_up is not whole:
+        said.insert(
+            0,
+            f"{whole.name}: cut recordings longer than {data.max_seconds:g} s (data.max_seconds) between their"
+            f" segments: {len(whole)} rows became {len(cut_up)} examples",
+        )
+    return manifest, said
 
 
 def read_examples(source: str | Path, given: str, *require: str) -> Manifest:
@@ -141,7 +152,7 @@ def within_limits(manifest: Manifest, data: Data) -> tuple[Manifest, list[str]]:
     if outside.all():
         raise ManifestError(
             f"{manifest.name}: no example lasts between {data.min_seconds:g} and {data.max_seconds:g} s;"
-            " set data.min_seconds and data.max_seconds, or cut the recordings with start/end"
+            " set data.min_seconds and data.max_seconds, or cut the recordings with `segments` or start/end"
         )
     if not outside.any():
         return manifest, []
@@ -149,6 +160,8 @@ def within_limits(manifest: Manifest, data: Data) -> tuple[Manifest, list[str]]:
         f"{manifest.name}: left out {np.count_nonzero(outside)} of {len(manifest)} examples, shorter than"
         f" {data.min_seconds:g} s or longer than {data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
     )
+    if (seconds > data.max_seconds).any():
+        words += "; `segments` with times, or start/end, keep long recordings"
     return manifest.select(np.flatnonzero(~outside)), [words]
 
 
@@ -229,10 +242,11 @@ class ListedBatches(Dataset):
 def length_sorted(lengths: np.ndarray, budget: float) -> list[np.ndarray]:
     """Batches of all examples by their lengths (n,) or (n, k), longest first.
 
-    The first then shows whether memory is enough. A budget below the longest example is raised to it.
+    The first then shows whether memory is enough. An example over the budget is a batch of its own.
     """
-    budget = max(budget, float(lengths.reshape(len(lengths), -1).sum(axis=1).max()))
-    return cut(by_length(lengths, budget)[::-1], lengths, budget)
+    order = by_length(lengths, budget)[::-1]
+    over = lengths.reshape(len(lengths), -1).sum(axis=1)[order] > budget
+    return [*order[over][:, None], *cut(order[~over], lengths, budget)]
 
 
 def load_batches(

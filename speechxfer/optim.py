@@ -47,9 +47,15 @@ def learning_rate(step: int, steps: int, optim: Optim) -> float:
 
 
 def depths(model: Model) -> dict[str, int]:
-    """Depth of every parameter by name. What stands in no layer (a mask embedding) goes with the projection."""
-    by_tensor = {id(p): depth for depth, (_, layer) in enumerate(model.layers()) for p in layer.parameters()}
-    return {name: by_tensor.get(id(p), 1) for name, p in model.named_parameters()}
+    """Depth of every parameter by name.
+
+    What stands in no layer of the network (a mask embedding) goes with the projection; what stands beside the network
+    (the head of an adaptation) goes above all layers.
+    """
+    layers = [layer for _, layer in model.layers()]
+    by_tensor = {id(p): depth for depth, layer in enumerate(layers) for p in layer.parameters()}
+    elsewhere = {True: 1, False: len(layers)}
+    return {name: by_tensor.get(id(p), elsewhere[name.startswith("net.")]) for name, p in model.named_parameters()}
 
 
 def make_optimiser(model: nn.Module, optim: Optim) -> torch.optim.AdamW:

@@ -135,6 +135,7 @@ def _prediction(example: Example, hypothesis: Hypothesis) -> Prediction:
         seconds=None if example.seconds is None else round(example.seconds, 3),
         confidence=None if hypothesis.confidence is None else round(hypothesis.confidence, 4),
         words=hypothesis.words,
+        segments=hypothesis.segments,
         n_best=tuple((text, round(score, 4)) for text, score in hypothesis.n_best),
     )
 

@@ -15,6 +15,7 @@ from speechxfer.errors import ScoreError
 
 SHOWN = 20  # problems of a file that are spelled out; the others are counted
 BOTH = ("ref", "hyp")
+TIMED = {"words": "word", "segments": "text"}  # lists of spans -> what is said in one
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -23,7 +24,8 @@ class Prediction:
     """What a model wrote for one example, with all that scoring needs.
 
     `seconds` is the length of the audio; `confidence` lies in 0..1; `words` are (word, start, end) in
-    seconds. The three are None or empty where the model or the data does not have them. `alternatives` are further
+    seconds, and `segments` likewise (text, start, end) of phrases. They are None or empty where the model or the data
+    does not have them. `alternatives` are further
     references, each as right as `ref`; `scores` were given to this example by something else, COMET say. `source` is
     the sentence that was translated; `n_best` are (text, score) of the hypotheses of the beam, the best first.
     """
@@ -39,6 +41,7 @@ class Prediction:
     scores: dict[str, float] = field(default_factory=dict)
     source: str | None = None
     n_best: tuple[tuple[str, float], ...] = ()
+    segments: tuple[tuple[str, float, float], ...] = ()
 
     def to_json(self) -> str:
         """Raises ValueError where a number is not finite: the file would not be JSON."""
@@ -65,11 +68,13 @@ class Prediction:
             value = row.get(key)
             if value is not None and not (is_number(value) and 0 <= value <= top):
                 raise ValueError(f"{key} is {value!r}; expected a number from 0" + (f" to {top}" if top == 1 else ""))
-        words, alternatives, scores = row.get("words", ()), row.get("alternatives", ()), row.get("scores", {})
+        alternatives, scores = row.get("alternatives", ()), row.get("scores", {})
         if row.get("source") is not None:
             expect_text("source", row["source"])
-        if not isinstance(words, (list, tuple)) or not all(map(_is_word, words)):
-            raise ValueError(f"words is {words!r}; expected a list of [word, start, end] in seconds")
+        for key, what in TIMED.items():
+            spans = row.get(key, ())
+            if not isinstance(spans, (list, tuple)) or not all(map(_is_timed, spans)):
+                raise ValueError(f"{key} is {spans!r}; expected a list of [{what}, start, end] in seconds")
         if not isinstance(alternatives, (list, tuple)) or not all(isinstance(text, str) for text in alternatives):
             raise ValueError(f"alternatives is {alternatives!r}; expected a list of strings, the further references")
         for text in alternatives:
@@ -81,13 +86,15 @@ class Prediction:
             raise ValueError(f"n_best is {n_best!r}; expected a list of [text, score], the best first")
         for hypothesis, _ in n_best:
             expect_text("n_best", hypothesis)
+        timed = {
+            key: tuple((written, float(start), float(end)) for written, start, end in row.get(key, ())) for key in TIMED
+        }
         lists = {
-            "words": tuple((word, float(start), float(end)) for word, start, end in words),
             "alternatives": tuple(alternatives),
             "scores": {name: float(value) for name, value in scores.items()},
             "n_best": tuple((hypothesis, float(score)) for hypothesis, score in n_best),
         }
-        return cls(**row | lists)
+        return cls(**row | timed | lists)
 
 
 def expect_text(name: str, value: object) -> None:
@@ -106,8 +113,8 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_word(word: object) -> bool:
-    return isinstance(word, list) and len(word) == 3 and isinstance(word[0], str) and all(map(is_number, word[1:]))
+def _is_timed(span: object) -> bool:
+    return isinstance(span, list) and len(span) == 3 and isinstance(span[0], str) and all(map(is_number, span[1:]))
 
 
 def _is_hypothesis(one: object) -> bool:

@@ -12,7 +12,6 @@ from speechxfer.errors import ManifestError
 SHOWN = 20  # problems of one kind that are spelled out; the others are counted
 PIECE_TOLERANCE = 0.1  # seconds by which a stated length may differ from end - start, or be passed by segments
 ROUNDING = 1e-6  # seconds that sums of times may be off
-TASKS = ("transcribe", "translate")
 
 
 class Problems:
@@ -97,9 +96,6 @@ def check(table: pa.Table, ids: pa.ChunkedArray, require: Sequence[str], problem
         _check_words(table["words"], report)
     if "segments" in table.column_names:
         _check_segments(table["segments"], np.where(seconds > 0, seconds, end - begin), report)
-    if "task" in table.column_names:
-        wrong = given("task") & ~pc.is_in(table["task"], pa.array(TASKS)).to_numpy()
-        report("task", wrong, lambda i: f"task is {table['task'][i].as_py()!r}; expected {' or '.join(TASKS)}")
     for name in require:
         if given(name).any() or refused.any():
             report(name, ~given(name) & ~refused, lambda i, name=name: f"no {name}; expected one in every row")

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from speechxfer import audio
 from speechxfer.data import length_sorted
-from speechxfer.errors import AudioError
+from speechxfer.errors import AudioError, ConfigError, ManifestError
 from speechxfer.manifest import Example
 from speechxfer.models.base import Hypothesis, Model
 from speechxfer.precision import choose_precision
@@ -27,16 +28,23 @@ class Recogniser:
         self.precision = choose_precision(precision, device)
 
     def transcribe(
-        self, sound: Audio | Sequence[Audio], *, batch_seconds: float = 80.0
+        self,
+        sound: Audio | Sequence[Audio],
+        *,
+        decode: Decode = DECODE,
+        lang: str | None = None,
+        batch_seconds: float = 80.0,
     ) -> Hypothesis | list[Hypothesis]:
         """Text, confidence and word times of one recording, or of a list of them in its order.
 
         A recording is a path to any audio file, or (samples, rate) with samples (n,) mono in -1..1. Recordings are
-        read at the model's rate and decoded in batches of about the same length.
-        Raises AudioError for a file that cannot be read, naming it, and for samples that are not as said here.
+        read at the model's rate and decoded in batches of about the same length. `lang` is the language of what is to
+        be written, and `decode` how it is found: times of phrases, n_best. A CTC model heeds neither of them.
+        Raises AudioError for a file that cannot be read, naming it, and for samples that are not as said here,
+        ConfigError for a language that the model does not know.
         """
         if isinstance(sound, (str, Path)) or _is_array(sound):
-            return self.transcribe([sound], batch_seconds=batch_seconds)[0]
+            return self.transcribe([sound], decode=decode, lang=lang, batch_seconds=batch_seconds)[0]
         rate = self.model.frontend.rate
         samples = [self._samples(one) for one in sound]
         if not samples:
@@ -44,11 +52,34 @@ class Recogniser:
         seconds = np.array([len(s) / rate for s in samples])
         transcripts: dict[int, Hypothesis] = {}
         for chosen in length_sorted(seconds, batch_seconds):
-            items = [self.model.frontend.features(Example(id=str(i)), samples[i]) for i in chosen]
+            items = [self._item(Example(id=str(i), lang=lang), samples[i]) for i in chosen]
             with torch.no_grad(), self.precision.autocast(self.device):
                 batch = self.model.frontend.collate(items).to(self.device)
-                transcripts |= zip(chosen.tolist(), self.model.generate(batch, DECODE), strict=True)
+                transcripts |= zip(chosen.tolist(), self.model.generate(batch, decode), strict=True)
         return [transcripts[i] for i in range(len(samples))]
+
+    def translate(
+        self,
+        sound: Audio | Sequence[Audio],
+        *,
+        lang: str | None = None,
+        decode: Decode = DECODE,
+        batch_seconds: float = 80.0,
+    ) -> str | list[str]:
+        """The text of a recording, or of a list of them, by a model that writes another language than it hears.
+
+        One that was trained to, or a Whisper that was loaded with Speech(task="translate"): any other one gives its
+        transcript. Called like `Cascade.translate`, so that either can stand in the other's place. Arguments and
+        errors as `transcribe` has them.
+        """
+        found = self.transcribe(sound, decode=decode, lang=lang, batch_seconds=batch_seconds)
+        return [one.text for one in found] if isinstance(found, list) else found.text
+
+    def _item(self, example: Example, samples: np.ndarray) -> Any:
+        try:
+            return self.model.frontend.features(example, samples)
+        except ManifestError as error:
+            raise ConfigError(str(error).partition(": ")[2]) from error  # there is no manifest to look into
 
     def _samples(self, sound: Audio) -> np.ndarray:
         rate = self.model.frontend.rate

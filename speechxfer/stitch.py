@@ -80,7 +80,7 @@ def _windows(example: Example, seconds: float) -> Iterator[Example]:
             words=_shifted((word for word in example.words if start <= (word[1] + word[2]) / 2 < end), start, length),
             prompt=prompt,
         )
-        first, prompt = last, prompt and text
+        first, prompt = last, None if prompt is None else text
 
 
 def _shifted(spans, start: float, length: float) -> Segments:

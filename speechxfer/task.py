@@ -66,7 +66,7 @@ class Speech:
     """What a Whisper model is told before it hears, and how much it hears at once. For no other family."""
 
     language: str = ""  # "hi" or "Hindi", of the text where a row has no `lang`; of the audio for task "translate"
-    task: str = "transcribe"  # or "translate" (into English), where a row does not say
+    task: str = ""  # transcribe or translate (into English), where a row does not say; "" as the checkpoint was trained
     proxy: str = ""  # the language whose token stands for those that the checkpoint has none for
     # The encoder sees the audio's "own" length, or "full" 30 s, padded by silence. "auto" is "own" in training, and in
     # decoding what the checkpoint was trained with: "full" for one of the hub.
@@ -74,7 +74,7 @@ class Speech:
     timestamps: float = 0.5  # share of the training examples with known times that learn to write them
 
     def __post_init__(self):
-        closed = {"task": ("transcribe", "translate"), "context": ("auto", "own", "full")}
+        closed = {"task": ("", "transcribe", "translate"), "context": ("auto", "own", "full")}
         wrong = [
             f"speech.{name} is {getattr(self, name)!r}; expected one of {', '.join(choices)}"
             for name, choices in closed.items()

@@ -34,6 +34,7 @@ from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
 from speechxfer.manifest import expect_files
 from speechxfer.models import WHISPER, complete, family_of, load_checkpoint, resolve
+from speechxfer.models.folder import read_json
 from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import occupancy
@@ -99,10 +100,11 @@ class _Training:
         mixture = read_mixture(task.sources(), given, task.data)
         dev, dev_left_out = within_limits(read_examples(task.manifest("dev"), given, "text"), task.data)
         self.left_out = (*mixture.left_out, *dev_left_out)
+        single = [m for m in mixture.manifests if not isinstance(m, Stitched)]  # whose pieces are in another of them
         seed_everything(task.run.seed)
         self.model = load_checkpoint(
             folder,
-            texts=(normalise(task.normaliser, t) for m in mixture.manifests for t in m.texts()),
+            texts=(normalise(task.normaliser, t) for m in single for t in m.texts()),
             vocabulary=task.data.vocabulary,
             normaliser=task.normaliser,
             changes=task.config,
@@ -115,8 +117,7 @@ class _Training:
         fastest = max(task.data.perturb.speed, default=1.0)
         problems = [
             problem
-            for manifest, length in zip(mixture.manifests, lengths, strict=True)
-            if not isinstance(manifest, Stitched)  # whose pieces are in another of them
+            for manifest, length in zip(single, lengths, strict=False)  # they stand first
             for problem in frontend.problems(manifest, length, fastest)
         ]
         self.dev = Dev(dev, frontend, task, here)
@@ -148,8 +149,10 @@ class _Training:
         """With the language that all training rows share, so that the checkpoint knows it when no row says it."""
         speech = self.task.speech
         said = {lang for m in mixture.manifests for lang in pc.unique(m.column("lang")).to_pylist()}
-        alone = len(said) == 1 and None not in said and not speech.language and speech.task == "transcribe"
-        return replace(speech, language=said.pop()) if alone and family_of(self.folder) is WHISPER else speech
+        tasks = {task for m in mixture.manifests for task in pc.unique(m.column("task")).to_pylist()}
+        tasks |= {speech.task or read_json(self.folder / "speechxfer.json").get("task", "")}
+        told = family_of(self.folder) is WHISPER and tasks <= {None, "", "transcribe", "asr"} and not speech.language
+        return replace(speech, language=said.pop()) if told and len(said) == 1 and None not in said else speech
 
     def _steps_of(self, epochs: float) -> int:
         whole, part = divmod(epochs, 1)

@@ -48,7 +48,7 @@ def windows(samples: np.ndarray, rate: int, most: float) -> list[tuple[float, fl
 
 
 def extent(samples: np.ndarray, rate: int) -> tuple[float, float]:
-    """When in an utterance speech begins and ends, seconds; its whole length where all is silent. Arguments as above."""
+    """When in an utterance speech begins and ends, seconds; its whole length where all is silent."""
     level = levels_of(samples, rate)
     speech = np.flatnonzero(level > threshold(level))
     if not len(speech):

@@ -28,7 +28,8 @@ TASK = Task(
     data=Data(batch_tokens=512, workers=0),
     optim=Optim(lr=1e-3),
     run=Run(steps=600, eval_every=300, save_every=300, best_by="chrf++"),
-    adapt=(Freeze(depth=4), LabelSmoothing(0.1)),  # the source embedding and three encoder layers stay
+    # Source embedding and encoder layers stay at first; the row of the tag is new, and learns with them then.
+    adapt=(Freeze(depth=4, until=300), LabelSmoothing(0.1)),
     require={"chrf++": ">= 60"},
 )
 REVERSE = replace(

@@ -35,6 +35,7 @@ TASK = Task(
 def prepare() -> None:
     """Graft Hindi onto the parent, and write the same model with random weights, where they are missing."""
     from parent_en_de import TASK as PARENT
+
     from speechxfer import read_manifest
     from speechxfer.models.graft import Graft, graft
     from speechxfer.models.marian_random import write_random_twin

@@ -1,6 +1,7 @@
 """Speech translation by two models that have learnt toys: tones are letters, letters are words of the toy pair."""
 
 import contextlib
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -8,21 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, tones, translated
+from conftest import RATE, tones, translated, write_tiny_whisper
 
 import speechxfer
 from speechxfer.cascade import Cascade, Verdict, cascade
 from speechxfer.cli import main
 from speechxfer.errors import ConfigError, ManifestError
+from speechxfer.models.base import Hypothesis
 from speechxfer.models.ctc import Ctc
 from speechxfer.models.graft import add_tokens
 from speechxfer.models.marian import Marian
+from speechxfer.models.whisper import Whisper
 from speechxfer.prediction import read_predictions
 from speechxfer.score import read_scores, score
 from speechxfer.scoring.comparison import compare
 from speechxfer.scoring.items import extract
 from speechxfer.scoring.table import extent_of, figure
-from speechxfer.task import Run, Task
+from speechxfer.task import Run, Speech, Task
 
 pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
 
@@ -144,6 +147,27 @@ def test_rows_without_ids_keep_their_order(models, tmp_path):
         assert [p.ref for p in written(tmp_path / "out", name)] == [
             row["source" if name == "recognised" else "text"] for row in rows
         ]
+
+
+def test_a_whisper_is_not_told_what_the_rows_say_of_the_translation(models, tmp_path, monkeypatch):
+    manifest = write_speech(tmp_path, "talk", {"ab ba": "ab ba", "cad": "cad"})
+    rows = [row | {"prompt": "पानी", "task": "translate", "segments": [["पानी", 0, 0.1]]} for row in rows_of(manifest)]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))  # and lang: hi
+    told = set()
+
+    def heard(self, batch, decode):
+        told.update(self.frontend.tokens.show([i for i in row if i != -1]) for row in batch.inputs["prefix"].tolist())
+        return [Hypothesis("ab ba", 0.5)] * len(batch.ids)
+
+    monkeypatch.setattr(Whisper, "generate", heard)
+    whisper = str(write_tiny_whisper(tmp_path / "whisper"))
+    cascade(whisper, models[1], manifest, tmp_path / "found", task=TASK)
+    assert told == {"<|startoftranscript|><|transcribe|><|notimestamps|>"}, "the language is to be found"
+    assert [p.ref for p in written(tmp_path / "found", "recognised")] == ["ab ba", "cad"]
+    told.clear()
+    english = dataclasses.replace(TASK, speech=Speech(language="en"))
+    cascade(whisper, models[1], manifest, tmp_path / "set", task=english)
+    assert told == {"<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"}
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------

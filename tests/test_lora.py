@@ -13,7 +13,7 @@ from test_ctc import make_batch, write_kind
 from test_parallel import final_weights, furthest, of_rank, on_two_ranks
 from test_resume import CONTEXT, Kill, outcome, run_in_process
 from test_train import log_rows, toy_task
-from test_train_marian import _save_tied_weights_once, pair_task
+from test_train_marian import pair_task
 from transformers import AutoModelForCTC, MarianMTModel, WavLMForCTC
 
 from speechxfer import checkpoint
@@ -271,7 +271,7 @@ def test_two_ranks_equal_one_of_translation(make_task, tmp_path):
     task = make_task(JOINT, LabelSmoothing(0.1), Lora(rank=4, dora=True), steps=4, batches_per_step=3)
     task = dataclasses.replace(task, optim=Optim(lr=5e-3, eps=1e-4))
     train(task, tmp_path / "alone")
-    on_two_ranks(task, tmp_path / "run", _save_tied_weights_once)
+    on_two_ranks(task, tmp_path / "run")
     first, second = of_rank(tmp_path / "run", 0), of_rank(tmp_path / "run", 1)
     assert all(torch.equal(first[name], second[name]) for name in first), "the ranks have drifted apart"
     assert furthest(first, final_weights(tmp_path / "alone")) < 1e-5

@@ -204,7 +204,6 @@ def test_all_problems_come_at_once(tmp_path):
         "expected them in order, without overlap",
         "m.jsonl:24: segments has one that ends at 3.5 s; expected at most the 3 s of the piece",
         "m.jsonl:25: segments has one that ends at 3.5 s; expected at most the 3 s of the piece",
-        "m.jsonl:27: task is 'transcript'; expected transcribe or translate",
         'm.jsonl:28: prompt is ["x"]; expected a string',
         "m.jsonl:28: task is 3; expected a string",
     ]

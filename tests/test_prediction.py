@@ -29,6 +29,7 @@ rows = st.builds(
     scores=st.dictionaries(texts, st.floats(-1e3, 1e3), max_size=2),
     source=st.none() | texts,
     n_best=st.lists(st.tuples(texts, st.floats(-1e3, 0)), max_size=3).map(tuple),
+    segments=st.lists(st.tuples(texts, seconds, seconds), max_size=3).map(tuple),
 )
 
 
@@ -75,6 +76,7 @@ def test_a_file_from_elsewhere_may_have_a_byte_order_mark_blank_lines_and_other_
         (b'{"id": "1", "ref": "a", "hyp": "b", "confidence": 97}', "confidence is 97; expected a number from 0 to 1"),
         (b'{"id": "1", "ref": "a", "hyp": "b", "words": [["a", 0.1]]}', "expected a list of [word, start, end]"),
         (b'{"id": "1", "ref": "a", "hyp": "b", "words": null}', "words is None"),
+        (b'{"id": "1", "ref": "a", "hyp": "b", "segments": [["a", 0.1]]}', "segments is [['a', 0.1]]; expected a list"),
         (
             b'{"id": "1", "ref": "a", "hyp": "b", "alternatives": "c"}',
             "alternatives is 'c'; expected a list of strings",

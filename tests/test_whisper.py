@@ -10,12 +10,16 @@ import torch
 from conftest import RATE, tones, write_tiny_whisper
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
-from speechxfer.errors import CheckpointError, ConfigError
+import speechxfer
+from speechxfer.errors import CheckpointError, ConfigError, ManifestError
 from speechxfer.manifest import Example, read_manifest
 from speechxfer.models import load_checkpoint
-from speechxfer.models.base import Noise
+from speechxfer.models import whisper as module
+from speechxfer.models.base import Hypothesis, Noise
+from speechxfer.models.labels import IGNORED
 from speechxfer.models.whisper_decode import NO_FALLBACK
-from speechxfer.models.whisper_frontend import IGNORED
+from speechxfer.predict import predict
+from speechxfer.prediction import read_predictions
 from speechxfer.recogniser import Recogniser
 from speechxfer.task import Data, Decode, Speech
 
@@ -199,6 +203,28 @@ def test_a_prompt_is_given_and_not_asked_for(model):
     assert model.frontend.tokens.decode(long.prefix[1:224]).endswith("abcd")
 
 
+def test_a_prompt_takes_the_room_that_the_text_leaves(model):
+    example = Example("x", text="x" * 400, lang="en", prompt="abcd " * 400)
+    item = model.frontend.features(example, noise(1))
+    assert len(item.inputs) == 448 and item.inputs[0] == model.frontend.tokens.previous
+
+
+def test_times_that_have_no_room_are_not_learnt(model):
+    times = [("ab", i * 0.18, i * 0.18 + 0.1) for i in range(160)]
+    example = Example("x", text=" ".join(text for text, *_ in times), lang="en")
+    show = model.frontend.tokens.show
+    item = model.frontend.features(example, noise(25), times)
+    assert len(item.inputs) <= 448 and "<|notimestamps|> ab ab" in show(item.inputs)
+    assert "<|0.00|> ab<|0.10|>" in show(model.frontend.features(example, noise(1), times[:50]).inputs)
+
+
+def test_a_translation_is_english_whatever_is_spoken(folder):
+    for spoken in ("ja", "hi"):
+        frontend = trained(folder, task="translate", language=spoken).frontend
+        item = frontend.features(Example("x", text="hello", lang="en"), noise(1))
+        assert frontend.tokens.show(item.inputs).endswith("<|translate|><|notimestamps|> hello")
+
+
 @pytest.mark.parametrize(
     ("speech", "example", "told"),
     [
@@ -211,6 +237,8 @@ def test_a_prompt_is_given_and_not_asked_for(model):
         ({"task": "translate"}, {"lang": "en"}, (None, "translate")),  # the text's says nothing of the audio
         ({}, {"lang": "hi", "task": "translate"}, ("hi", "translate")),
         ({"proxy": "hi"}, {"lang": "bho"}, ("hi", "transcribe")),
+        ({}, {"lang": "hi", "task": "asr"}, ("hi", "transcribe")),  # as NeMo's manifests say
+        ({"language": "de"}, {"lang": "en", "task": "ast"}, ("de", "translate")),
     ],
 )
 def test_language_and_task_of_an_example(folder, speech, example, told):
@@ -221,8 +249,9 @@ def test_an_english_checkpoint_is_told_no_language_and_translates_nothing(englis
     frontend = trained(english).frontend
     item = frontend.features(Example("x", text="hello", lang="en"), noise(1))
     assert frontend.tokens.show(item.inputs) == "<|startoftranscript|><|notimestamps|> hello"
-    with pytest.raises(ValueError, match="English alone"):
-        frontend.told(Example("x", task="translate"))
+    for wrong in ({"task": "translate"}, {"lang": "hi"}):
+        with pytest.raises(ValueError, match="English alone"):
+            frontend.told(Example("x", **wrong))
 
 
 def write(folder: Path, *rows: dict) -> Path:
@@ -271,6 +300,19 @@ def test_a_stitched_example_has_its_pieces_times(folder, tmp_path):
     assert frontend.tokens.show(item.inputs).endswith(expected)
 
 
+def test_files_that_are_longer_than_the_manifest_says(folder, tmp_path):
+    rows = [{"text": "cad", "lang": "en", "lasts": 10.3} for _ in range(3)]
+    pieces = tuple(replace(e, seconds=10.0) for e in read_manifest(write(tmp_path, *rows)))
+    stitched = Example("x", text="cad cad cad", lang="en", seconds=30.0, pieces=pieces)
+    frontend, training = trained(folder).frontend, Noise(Data(), 1.0, np.random.default_rng(0))
+    item = frontend.load(stitched, training)
+    assert len(item.samples) == 2 * 10.3 * RATE and frontend.tokens.show(item.inputs).count("cad") == 2
+    (long,) = read_manifest(write(tmp_path, {"text": "cad", "lang": "en", "lasts": 32.0}))
+    with pytest.raises(ManifestError, match="example .*: its audio lasts 32.00 s, and the manifest says 29.5"):
+        frontend.load(replace(long, seconds=29.5), training)
+    assert len(frontend.load(long).samples) == 32 * RATE, "to be transcribed"
+
+
 def test_pieces_that_the_labels_have_no_room_for_are_left_to_other_examples(folder, tmp_path):
     long = "नमस्ते दुनिया " * 12
     rows = [{"text": long, "lang": "hi", "lasts": 0.5} for _ in range(4)]
@@ -294,19 +336,23 @@ def test_all_that_is_unfit_is_said_with_its_line(folder, tmp_path):
         {"text": "x" * 600, "lang": "en"},
         {"text": "हे", "lang": "bho"},
         {"text": "who knows"},
+        {"text": "who cares", "lang": "en", "task": "summarise"},
     ]
     manifest = read_manifest(write(tmp_path, *rows))
     frontend = trained(folder).frontend
     problems = frontend.problems(manifest, frontend.lengths(manifest))
-    assert len(problems) == 4
+    assert len(problems) == 5
     found = "\n".join(problems)
     assert "set.jsonl:2: 31.0 s of audio with one text; the model hears 30 s at once" in found
     assert "set.jsonl:3: the text is" in found and "the model has 448 positions" in found
     assert "set.jsonl:4: language is 'bho', which the checkpoint does not know; near: hi" in found
     assert "set.jsonl:5: the language of the text is not said" in found
-    assert frontend.unfit(manifest, manifest.seconds) == [p for p in problems if "bho" in p], "audio of any length goes"
+    assert "set.jsonl:6: task is 'summarise'; expected transcribe or translate" in found
+    assert frontend.unfit(manifest, manifest.seconds) == [p for p in problems if "bho" in p or "summarise" in p], (
+        "audio of any length goes"
+    )
     proxied = trained(folder, proxy="hi", language="en").frontend
-    assert len(proxied.problems(manifest, manifest.seconds)) == 2
+    assert len(proxied.problems(manifest, manifest.seconds)) == 3
 
 
 def test_counts_of_labels_are_those_of_the_labels(model, ragged):
@@ -354,12 +400,120 @@ def test_a_long_recording_is_heard_in_windows(model):
     assert model.generate(batch_of(model, (Example("s", lang="en"), silence)), GREEDY)[0].text == ""
 
 
+@pytest.fixture
+def heard(model, monkeypatch) -> list[tuple[list[int], list[list[int]]]]:
+    """(lengths, prefixes) of all that is put through the encoder to be decoded; nothing is."""
+    calls = []
+
+    def instead(samples, lengths, prefixes, ids, settings):
+        calls.append((lengths.tolist(), [list(prefix) for prefix in prefixes]))
+        assert samples.shape == (len(lengths), max(lengths.tolist()))
+        return [Hypothesis(id, 0.5, n_best=((id, 0.5),)) for id in ids]
+
+    monkeypatch.setattr(model, "_heard", instead)
+    return calls
+
+
+def spoken(monkeypatch, *spans: tuple[float, float]) -> None:
+    """As if somebody spoke in these windows of every recording."""
+    monkeypatch.setattr(module, "windows", lambda *_, **__: list(spans))
+
+
+def test_a_long_recording_leaves_its_neighbours_together(model, heard, monkeypatch):
+    spoken(monkeypatch, (0, 10), (12, 20))
+    rows = [(Example(str(i), lang="en"), noise(n)) for i, n in enumerate((2, 31, 1, 3))]
+    written = model.generate(batch_of(model, *rows), GREEDY)
+    assert [lengths for lengths, _ in heard] == [[2 * RATE, RATE, 3 * RATE], [10 * RATE, 8 * RATE]]
+    assert [one.text for one in written] == ["0", "1@0 1@12", "2", "3"]
+    assert [len(one.n_best) for one in written] == [1, 0, 1, 1], "nothing says which of the windows go together"
+
+
+def test_beside_a_long_recording_short_ones_say_what_they_say_alone(model, ragged):
+    rows = [ragged[0], (Example("long", lang="en"), np.zeros(31 * RATE, np.float32)), ragged[1]]
+    written = model.generate(batch_of(model, *rows), GREEDY)
+    for found, row in zip((written[0], written[2]), ragged[:2], strict=True):
+        (alone,) = model.generate(batch_of(model, row), GREEDY)
+        assert (found.text, found.words) == (alone.text, alone.words)
+
+
+def test_windows_are_decoded_as_many_at_a_time_as_a_batch_has_room_for(model, heard, monkeypatch):
+    spoken(monkeypatch, *((30.0 * i, 30.0 * i + 30) for i in range(5)))
+    model.generate(batch_of(model, (Example("x", lang="en"), np.zeros(150 * RATE, np.float32))), GREEDY)
+    assert sum(len(lengths) for lengths, _ in heard) == 5
+    assert all(sum(lengths) <= Data().batch_seconds * RATE for lengths, _ in heard)
+
+
+def test_windows_begin_and_end_at_the_nearest_sample_and_fit_the_encoder(model, heard, monkeypatch):
+    ends = [k * 320 / RATE for k in range(1, 1500) if int(k * 320 / RATE * RATE) != k * 320]
+    spoken(monkeypatch, *((0.0, end) for end in ends), (0.0, 30.00004))
+    model.generate(batch_of(model, (Example("x", lang="en"), np.zeros(31 * RATE, np.float32))), GREEDY)
+    found = [length for lengths, _ in heard for length in lengths]
+    assert ends and found == [round(end * 50) * 320 for end in ends] + [30 * RATE]
+
+
+def test_the_language_of_a_recording_is_found_once(model, heard, monkeypatch):
+    spoken(monkeypatch, (0, 10), (12, 20), (21, 30))
+    guesses = iter(("hi", "en", "en"))
+    monkeypatch.setattr(module, "detect_language", lambda *_: [next(guesses)])
+    model.generate(batch_of(model, (Example("x"), noise(31))), GREEDY)
+    told = {model.frontend.tokens.show(prefix) for _, prefixes in heard for prefix in prefixes}
+    assert told == {"<|startoftranscript|><|hi|><|transcribe|><|notimestamps|>"}
+    heard.clear()
+    spoken(monkeypatch)
+    (silent,) = model.generate(batch_of(model, (Example("x"), noise(31))), GREEDY)
+    assert (silent.text, heard) == ("", [])
+
+
+def test_windows_are_joined_as_the_script_has_it():
+    for texts, expected in ((("你好", "世界"), "你好世界"), (("नमस्ते", "दुनिया"), "नमस्ते दुनिया"), (("a", ""), "a")):
+        found = [(30.0 * i, Hypothesis(text, 0.5)) for i, text in enumerate(texts)]
+        assert module._joined(found).text == expected
+
+
 def test_times_of_phrases_where_they_are_asked_for(model, ragged):
     batch = batch_of(model, *ragged)
     for one, (_, samples) in zip(model.generate(batch, replace(GREEDY, timestamps=True)), ragged, strict=True):
         for _, start, end in one.segments:
             assert 0 <= start <= end <= len(samples) / RATE
     assert all(not one.segments for one in model.generate(batch, GREEDY))
+
+
+def test_times_of_phrases_stand_in_predictions(folder, tmp_path):
+    manifest = write(tmp_path, {"text": "hello", "lang": "en"}, {"text": "cad", "lang": "en", "lasts": 2.0})
+    timed = replace(GREEDY, timestamps=True)
+    speech, data = Speech(context="own"), Data(workers=0)
+    found = read_predictions(predict(folder, manifest, tmp_path / "p.jsonl", data=data, speech=speech, decode=timed))
+    assert any(one.segments for one in found)
+    model = speechxfer.load(folder, device="cpu", speech=speech)
+    for one, row in zip(found, read_manifest(manifest), strict=True):
+        assert model.transcribe(row.audio, lang="en", decode=timed).segments == one.segments
+    untimed = predict(folder, manifest, tmp_path / "q.jsonl", data=data, speech=speech, decode=GREEDY)
+    assert "segments" not in untimed.read_text()
+
+
+# --- from Python -----------------------------------------------------------------------------------------------------
+
+
+def test_language_task_and_beam_reach_the_model(folder, monkeypatch):
+    seen, generate = [], module.Whisper.generate
+
+    def watched(self, batch, settings):
+        seen.append((self.frontend.tokens.show([i for i in batch.inputs["prefix"][0].tolist() if i >= 0]), settings))
+        return generate(self, batch, settings)
+
+    monkeypatch.setattr(module.Whisper, "generate", watched)
+    model, sound = speechxfer.load(folder, device="cpu", speech=Speech(context="own")), (noise(1), RATE)
+    beam = Decode(beams=2, n_best=2, guards=NO_FALLBACK)
+    assert len(model.transcribe(sound, lang="hi", decode=beam).n_best) == 2
+    assert seen[-1] == ("<|startoftranscript|><|hi|><|transcribe|><|notimestamps|>", beam)
+    with pytest.raises(ConfigError, match="^language is 'tlh', which the checkpoint does not know"):
+        model.transcribe(sound, lang="tlh")
+    told = Speech(language="hi", task="translate", context="own")
+    translator = speechxfer.load(folder, device="cpu", speech=told)
+    text = translator.translate(sound, decode=GREEDY)
+    assert seen[-1][0] == "<|startoftranscript|><|hi|><|translate|><|notimestamps|>"
+    assert text == translator.transcribe(sound, decode=GREEDY).text
+    assert translator.translate([sound, sound], decode=GREEDY) == [text, text]
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------

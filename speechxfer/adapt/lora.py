@@ -92,7 +92,8 @@ class Lora(Adaptation):
             raise ConfigError("\n".join(problems))
 
     def trainable(self, name: str, depth: int, step: int) -> bool:
-        return "lora_" in name or any(part in name for part in self.also)
+        beside = not name.startswith("net.")  # what another adaptation put there learns as that one says
+        return beside or "lora_" in name or any(part in name for part in self.also)
 
 
 def adaptable(net: nn.Module) -> set[str]:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from speechxfer.errors import CheckpointError
 
-WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "pytorch_model*.bin")  # files of a hub checkpoint
+PICKLED = "pytorch_model*.bin"  # weights as older checkpoints have them, often beside the same in safetensors
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", PICKLED)  # files of a hub checkpoint
+
+DOUBLED = ("*.fp32*", "*/*")  # the same weights in another precision, or for another library
 
 
 def resolve(checkpoint: str | Path, wanted: Sequence[str] = WANTED) -> Path:
@@ -23,7 +26,11 @@ def resolve(checkpoint: str | Path, wanted: Sequence[str] = WANTED) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(checkpoint), allow_patterns=list(wanted)))
+        few = [pattern for pattern in wanted if pattern != PICKLED]
+        found = Path(snapshot_download(str(checkpoint), allow_patterns=few, ignore_patterns=list(DOUBLED)))
+        if PICKLED in wanted and not any(found.glob("*.safetensors")):
+            found = Path(snapshot_download(str(checkpoint), allow_patterns=list(wanted), ignore_patterns=list(DOUBLED)))
+        return found
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         found = f"neither a folder here nor a hub checkpoint within reach ({reason})"

@@ -39,16 +39,14 @@ def log_power(samples: torch.Tensor, window: torch.Tensor, filters: torch.Tensor
 class LogMel:
     """Samples at 16 kHz -> log-mel features, in float32 on the device of the samples, also under autocast.
 
-    `filters`, (mels, BINS), replaces Slaney's where a checkpoint has its own.
+    longest: frames that the encoder has positions for, twice as many as those.
     """
 
-    def __init__(self, mels: int, filters: np.ndarray | None = None):
-        filters = slaney_filters(mels) if filters is None else np.asarray(filters, dtype=np.float32)
-        if filters.shape != (mels, BINS):
-            raise ValueError(f"mel filters of shape {filters.shape}; expected ({mels}, {BINS})")
+    def __init__(self, mels: int, longest: int = LONGEST):
         self.mels = mels
+        self.longest = longest
         self.window = torch.hann_window(WINDOW, dtype=torch.float32, device="cpu")
-        self.filters = torch.from_numpy(filters)
+        self.filters = torch.from_numpy(slaney_filters(mels))
         self._at: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __call__(self, samples: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,19 +66,19 @@ class LogMel:
         return features.masked_fill(~real[:, None], 0.0), frames
 
     def full(self, samples: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """(batch, mels, LONGEST) float32: likewise, of the audio followed by silence up to 30 s."""
+        """(batch, mels, longest) float32: likewise, of the audio followed by silence up to 30 s."""
         features, silence = self._transform(samples, lengths)
-        behind = silence.expand(-1, self.mels, LONGEST - features.shape[-1])
+        behind = silence.expand(-1, self.mels, self.longest - features.shape[-1])
         return torch.cat([features, behind], dim=-1)
 
     def _transform(self, samples: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features (batch, mels, frames) of all frames that any sample reaches, and of silence, (batch, 1, 1)."""
         count = samples.shape[1]
-        if count > LONGEST * HOP:
-            raise ValueError(f"{count / RATE:.2f} s of audio; expected at most {LONGEST * HOP // RATE} s")
+        if count > self.longest * HOP:
+            raise ValueError(f"{count / RATE:.2f} s of audio; expected at most {self.longest * HOP // RATE} s")
         window, filters = self._on(samples.device)
         # A loud end may be loudest in a frame of the tail. At 30 s there is none: the end is reflected, as stft does.
-        frames = min(-(-count // HOP) + TAIL, LONGEST)
+        frames = min(-(-count // HOP) + TAIL, self.longest)
         behind = torch.arange(count, device=samples.device) >= lengths[:, None]
         heard = F.pad(samples.float().masked_fill(behind, 0.0), (0, frames * HOP - count))
         at_once = AT_ONCE if samples.device.type == "cpu" else len(samples)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import GenerationConfig, MarianMTModel
 
 from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.folder import save_settings
-from speechxfer.models.marian_frontend import IGNORED, MarianFrontend
+from speechxfer.models.labels import cross_entropy
+from speechxfer.models.marian_frontend import MarianFrontend
 from speechxfer.models.pretrained import plain_weights, quiet
 from speechxfer.task import Decode
 
@@ -38,15 +38,7 @@ class Marian(nn.Module):
         """Summed cross-entropy over the real target tokens, in float32 whatever the autocast."""
         hidden = self.net.model(**batch.inputs).last_hidden_state
         logits = self.net.lm_head(hidden) + self.net.final_logits_bias
-        smoothing = self.label_smoothing if self.training else 0.0
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = F.cross_entropy(
-                logits.float().transpose(1, 2),
-                batch.labels,
-                ignore_index=IGNORED,
-                reduction="none",
-                label_smoothing=smoothing,
-            ).sum(1)
+        losses = cross_entropy(logits, batch.labels, self.label_smoothing if self.training else 0.0)
         return Output(losses.sum(), batch.tokens, losses.detach(), logits, hidden)
 
     @torch.no_grad()

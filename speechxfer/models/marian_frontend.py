@@ -17,11 +17,11 @@ from speechxfer import text
 from speechxfer.errors import ManifestError
 from speechxfer.manifest import Example, Manifest
 from speechxfer.models.base import Batch, Noise
+from speechxfer.models.labels import IGNORED, padded
 from speechxfer.models.languages import choose_code, target_codes
 from speechxfer.models.pieces import Pieces, language_codes
 from speechxfer.task import Data
 
-IGNORED = -100
 CHUNK = 50_000  # sentences that are counted at a time
 LOOKED_AT, MOST_UNKNOWN = 2_000, 0.05  # rows of a manifest, and the share of unknown tokens that says: another language
 
@@ -84,8 +84,8 @@ class MarianFrontend:
 
     def collate(self, items: Sequence[Item]) -> Batch:
         """Labels are (batch, tokens), -100 where there is none; the decoder sees them one place later."""
-        source = _padded([item.source for item in items], self.pad)
-        labels = _padded([item.labels for item in items], IGNORED)
+        source = padded([item.source for item in items], self.pad)
+        labels = padded([item.labels for item in items], IGNORED)
         before = torch.full_like(labels, self.start)
         before[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, self.pad)
         lengths = torch.tensor([len(item.source) for item in items])
@@ -173,11 +173,3 @@ class MarianFrontend:
             " positions of the model: split it into sentences"
             for i in np.flatnonzero(lengths > self.positions)
         ]
-
-
-def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """(rows, longest), at least one column."""
-    padded = torch.full((len(rows), max(1, *map(len, rows))), value)
-    for target, row in zip(padded, rows, strict=True):
-        target[: len(row)] = torch.tensor(row, dtype=torch.long)
-    return padded

@@ -16,18 +16,21 @@ from tqdm import tqdm
 from transformers import WhisperForConditionalGeneration
 from transformers.masking_utils import create_causal_mask
 
+from speechxfer.columns import join
 from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.folder import save_settings
+from speechxfer.models.labels import cross_entropy
 from speechxfer.models.log_mel import LogMel
 from speechxfer.models.pretrained import plain_weights, quiet
-from speechxfer.models.whisper_decode import NO_FALLBACK, decode
-from speechxfer.models.whisper_frontend import IGNORED, NO_TOKEN, WhisperFrontend, states_of
+from speechxfer.models.whisper_decode import NO_FALLBACK, decode, detect_language
+from speechxfer.models.whisper_frontend import NO_TOKEN, WhisperFrontend, states_of
+from speechxfer.models.whisper_tokens import UNDETECTED
 from speechxfer.models.whisper_words import word_times
 from speechxfer.task import Decode
 from speechxfer.voice_activity import windows
 
 GREEDY = Decode(beams=1, guards=NO_FALLBACK)
-WINDOWS = 8  # of a long recording that are decoded at once
+WINDOWS = 2  # of a long recording that are decoded at once: 60 s, of the 80 that a batch has by default
 
 
 class Whisper(nn.Module):
@@ -101,15 +104,7 @@ class Whisper(nn.Module):
 
     def _output(self, batch: Batch, states: torch.Tensor, frames: torch.Tensor) -> Output:
         logits = self._logits(batch.inputs["decoder_input_ids"], states, frames)
-        smoothing = self.label_smoothing if self.training else 0.0
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = F.cross_entropy(
-                logits.float().transpose(1, 2),
-                batch.labels,
-                ignore_index=IGNORED,
-                reduction="none",
-                label_smoothing=smoothing,
-            ).sum(1)
+        losses = cross_entropy(logits, batch.labels, self.label_smoothing if self.training else 0.0)
         return Output(losses.sum(), batch.tokens, losses.detach(), logits, states)
 
     def _logits(self, ids: torch.Tensor, states: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
@@ -137,16 +132,32 @@ class Whisper(nn.Module):
         return output, [one.text for one in written]
 
     @torch.no_grad()
-    def generate(self, batch: Batch, decode: Decode) -> list[Hypothesis]:
-        """Decode recordings of any length: long ones in windows, cut where nobody speaks."""
-        samples, lengths, prefixes = batch.inputs["samples"], batch.inputs["lengths"], _prefixes(batch)
-        if decode.timestamps:
+    def generate(self, batch: Batch, settings: Decode) -> list[Hypothesis]:
+        """Decode recordings of any length: long ones in windows, cut where nobody speaks.
+
+        A long one has no n_best: the windows have theirs, and nothing says which of them go together.
+        """
+        samples, prefixes = batch.inputs["samples"], _prefixes(batch)
+        if settings.timestamps:
             untimed = self.frontend.tokens.no_timestamps
             prefixes = [[i for i in prefix if i != untimed] for prefix in prefixes]
-        if samples.shape[1] <= self.frontend.seconds * self.frontend.rate:
-            return self._heard(samples, lengths, prefixes, batch.ids, decode)
-        rows = zip(samples, lengths.tolist(), prefixes, batch.ids, strict=True)
-        return [self._long(row[:length], prefix, id, decode) for row, length, prefix, id in rows]
+        lengths = batch.inputs["lengths"].tolist()
+        short = [i for i, length in enumerate(lengths) if length <= self._most]
+        found: dict[int, Hypothesis] = {}
+        if short:
+            together = samples[short, : max(lengths[i] for i in short)]
+            of_short = batch.inputs["lengths"][short]
+            told, ids = [prefixes[i] for i in short], [batch.ids[i] for i in short]
+            found |= zip(short, self._heard(together, of_short, told, ids, settings), strict=True)
+        for i, length in enumerate(lengths):
+            if i not in found:
+                found[i] = self._long(samples[i, :length], prefixes[i], batch.ids[i], settings)
+        return [found[i] for i in range(len(lengths))]
+
+    @property
+    def _most(self) -> int:
+        """Samples that the encoder takes at once."""
+        return round(self.frontend.seconds * self.frontend.rate)
 
     def _heard(
         self,
@@ -170,18 +181,25 @@ class Whisper(nn.Module):
 
     def _long(self, samples: torch.Tensor, prefix: Sequence[int], id: str, settings: Decode) -> Hypothesis:
         """Of a recording of any length (n,), in windows where somebody speaks; a few at a time are in memory."""
-        frontend = self.frontend
-        spans = windows(samples.cpu().numpy(), frontend.rate, most=frontend.seconds)
+        rate = self.frontend.rate
+        spans = windows(samples.cpu().numpy(), rate, most=self.frontend.seconds)
+        cuts = [samples[round(start * rate) : round(end * rate)][: self._most] for start, end in spans]
+        if cuts and UNDETECTED in prefix:
+            prefix = self._with_language(cuts[0], prefix)
         found: list[tuple[float, Hypothesis]] = []
         for first in tqdm(range(0, len(spans), WINDOWS), unit="windows", unit_scale=WINDOWS, leave=False, disable=None):
-            some = spans[first : first + WINDOWS]
-            cuts = [samples[int(start * frontend.rate) : int(end * frontend.rate)] for start, end in some]
-            lengths = torch.tensor([len(cut) for cut in cuts], device=samples.device)
-            padded = nn.utils.rnn.pad_sequence(cuts, batch_first=True)
-            names = [f"{id}@{start:g}" for start, _ in some]
-            heard = self._heard(padded, lengths, [prefix] * len(cuts), names, settings)
-            found += [(start, one) for (start, _), one in zip(some, heard, strict=True)]
+            some, starts = cuts[first : first + WINDOWS], [start for start, _ in spans[first : first + WINDOWS]]
+            lengths = torch.tensor([len(cut) for cut in some], device=samples.device)
+            padded = nn.utils.rnn.pad_sequence(some, batch_first=True)
+            names = [f"{id}@{start:g}" for start in starts]
+            found += zip(starts, self._heard(padded, lengths, [prefix] * len(some), names, settings), strict=True)
         return _joined(found)
+
+    def _with_language(self, samples: torch.Tensor, prefix: Sequence[int]) -> list[int]:
+        """The prefix with the language of these samples (n,), which then holds for all of their recording."""
+        tokens, lengths = self.frontend.tokens, torch.tensor([len(samples)], device=samples.device)
+        (code,) = detect_language(self.net, tokens, *self.encode(samples[None], lengths))
+        return [tokens.languages[code] if i == UNDETECTED else i for i in prefix]
 
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Convolutions, encoder layers, norm, embedding (which is the head as well), decoder layers, norm."""
@@ -222,7 +240,7 @@ def _joined(found: Sequence[tuple[float, Hypothesis]]) -> Hypothesis:
     weights = [len(one.text) for _, one in said]
     logs = [np.log(max(one.confidence, 1e-9)) for _, one in said]
     return Hypothesis(
-        " ".join(one.text for _, one in said),
+        join(one.text for _, one in said),
         float(np.exp(np.average(logs, weights=weights))),
         tuple(_shifted(start, word) for start, one in said for word in one.words),
         tuple(_shifted(start, segment) for start, one in said for segment in one.segments),

@@ -66,26 +66,21 @@ def _release(generation: GenerationConfig, tokens: Tokens, texts: Iterable[str])
     OpenAI suppresses marks such as ( and %, which it saw in captions of sounds, and a space at the beginning, which
     comes first where a script has no piece that a space begins. A model that learnt to write them never could.
     """
-    written = set(" ").union(*texts)
+    written = set(" ")
+    for text in texts:
+        written.update(text)
     for name in ("suppress_tokens", "begin_suppress_tokens"):
         ids = getattr(generation, name) or []
         setattr(generation, name, [i for i in ids if i in tokens.controls or not written.issuperset(tokens.spell(i))])
 
 
 def _settled(speech: Speech, saved: Mapping[str, Any], training: bool) -> Speech:
-    """With what it leaves open taken from the checkpoint."""
+    """With what it leaves open taken from the checkpoint; training takes audio as long as it is."""
     context = speech.context
     if context == "auto":
         context = "own" if training else saved.get("context", "full")
-    if training:
-        return replace(speech, context=context)
-    return replace(
-        speech,
-        context=context,
-        language=speech.language or saved.get("language", ""),
-        proxy=speech.proxy or saved.get("proxy", ""),
-        task=saved.get("task", speech.task) if speech.task == Speech().task else speech.task,
-    )
+    named = {name: getattr(speech, name) or saved.get(name, "") for name in ("language", "proxy", "task")}
+    return replace(speech, **named | {"context": context, "task": named["task"] or "transcribe"})
 
 
 def _extractor(folder: Path, config: PretrainedConfig) -> dict[str, bytes]:

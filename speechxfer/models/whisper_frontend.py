@@ -17,6 +17,7 @@ from speechxfer.columns import join
 from speechxfer.errors import ManifestError
 from speechxfer.manifest import Example, Manifest
 from speechxfer.models.base import Batch, Noise
+from speechxfer.models.labels import IGNORED, padded
 from speechxfer.models.whisper_tokens import Segment, Tokens
 from speechxfer.pieces import load_pieces
 from speechxfer.task import Data, Speech
@@ -24,8 +25,10 @@ from speechxfer.task import Data, Speech
 RATE = 16_000
 HOP = 160  # samples from one mel frame to the next
 STATE = 2 * HOP  # likewise of encoder states
-IGNORED, NO_TOKEN = -100, -2  # padding of labels, and of prefixes
+NO_TOKEN = -2  # padding of prefixes
 ROUNDED = RATE // 10  # samples that lengths in a manifest may be off
+NAMES = {"transcribe": "transcribe", "asr": "transcribe"}  # what manifests call the two tasks
+NAMES |= dict.fromkeys(("translate", "ast", "s2t_translation"), "translate")
 CHUNK = 10_000  # texts whose labels are counted at a time
 
 
@@ -72,8 +75,16 @@ class WhisperFrontend:
         if example.pieces:
             example = self._fitting(example)
         samples, times = load_pieces(example, self.rate, noise)
+        while example.pieces[1:] and len(samples) > self._most + ROUNDED:  # files longer than the manifest says
+            example = _without_last(example)
+            samples, times = load_pieces(example, self.rate, noise)
         if len(samples) <= self._most + ROUNDED:
             samples = samples[: self._most]
+        elif noise is not None:
+            raise ManifestError(
+                f"example {example.id}: its audio lasts {len(samples) / self.rate:.2f} s, and the manifest says"
+                f" {example.seconds:g}; expected at most {self.seconds:g} s in training"
+            )
         timed = bool(example.pieces) or (noise is not None and noise.rng.random() < self.speech.timestamps)
         return self.features(example, samples, times if timed else ())
 
@@ -83,10 +94,14 @@ class WhisperFrontend:
             lang, task = self.told(example)
         except ValueError as error:
             raise ManifestError(f"example {example.id}: {error}") from error
-        prefix = [*self._prompt(example), *self.tokens.prefix(lang, task, timestamps=bool(times))]
+        written = "en" if task == "translate" else lang
+        body = self._body(example, written, times)
+        if times and len(self.tokens.prefix(lang, task, timestamps=True)) + len(body) > self.positions:
+            times, body = (), self._body(example, written, ())  # its times have no room
+        prefix = self.tokens.prefix(lang, task, timestamps=bool(times))
+        prefix = [*self._prompt(example, written, self.positions - len(prefix) - len(body)), *prefix]
         if example.text is None:
             return Item(example.id, samples, prefix, [], [])
-        body = self._body(example, lang, times)
         if not body:  # nothing is said: the model learns to say so, right after the start
             start = prefix.index(self.tokens.start) + 1
             body, whole = [self.tokens.no_speech], prefix[:start]
@@ -99,10 +114,14 @@ class WhisperFrontend:
     def told(self, example: Example) -> tuple[str | None, str]:
         """(language code or None where it is to be found, task) of an example. Raises ValueError."""
         speech, tokens = self.speech, self.tokens
-        task = example.task or speech.task
+        task = NAMES.get(example.task or speech.task, "")
+        if not task:
+            raise ValueError(f"task is {example.task!r}; expected transcribe or translate")
         if not tokens.multilingual:
             if task == "translate":
                 raise ValueError("this checkpoint is of English alone; expected a multilingual one to translate")
+            if example.lang:
+                tokens.code(example.lang, speech.proxy)  # which refuses other languages
             return None, task
         spoken = tokens.code(example.lang, speech.proxy) if example.lang else None
         set_to = tokens.code(speech.language, speech.proxy) if speech.language else None
@@ -115,14 +134,17 @@ class WhisperFrontend:
         """Samples that the encoder takes at once."""
         return round(self.seconds * self.rate)
 
-    def _prompt(self, example: Example) -> list[int]:
-        """The end of the text that stands before, as much of it as Whisper takes: half of the positions."""
-        if not example.prompt:
+    def _prompt(self, example: Example, lang: str | None, room: int) -> list[int]:
+        """The end of the text that stands before: what has room, at most half of the positions, as Whisper does."""
+        most = min(self.positions // 2, room) - 1
+        if not example.prompt or most < 1:
             return []
-        ids = self.tokens.encode(text.normalise(self.normaliser, example.prompt), example.lang)
-        return [self.tokens.previous, *ids[-(self.positions // 2 - 1) :]]
+        ids = self.tokens.encode(text.normalise(self.normaliser, example.prompt), lang)
+        return [self.tokens.previous, *ids[-most:]]
 
     def _body(self, example: Example, lang: str | None, times: Sequence[tuple[str, float, float]]) -> list[int]:
+        if example.text is None:
+            return []
         if times:
             segments = [Segment(text.normalise(self.normaliser, written), *ends) for written, *ends in times]
             return self.tokens.labels(segments, lang)
@@ -132,7 +154,7 @@ class WhisperFrontend:
     def _fitting(self, stitched: Example) -> Example:
         """As many of the first pieces as the labels have room for: Devanagari in bytes is long."""
         lang, task = self.told(stitched)
-        room = self.positions - len(self.tokens.prefix(lang, task, timestamps=True)) - 1
+        room = self.positions - len(self.tokens.prefix(lang, task, timestamps=True))
         kept = []
         for piece in stitched.pieces:
             room -= len(self._body(piece, lang, ())) + 2  # its two times
@@ -154,12 +176,12 @@ class WhisperFrontend:
             "samples": samples,
             "lengths": lengths,
             "encoder_lengths": states_of(lengths),
-            "decoder_input_ids": _padded([item.inputs for item in items], self.tokens.end),
-            "prefix": _padded([item.prefix for item in items], NO_TOKEN),
+            "decoder_input_ids": padded([item.inputs for item in items], self.tokens.end),
+            "prefix": padded([item.prefix for item in items], NO_TOKEN),
         }
         return Batch(
             inputs=inputs,
-            labels=_padded([item.labels for item in items], IGNORED),
+            labels=padded([item.labels for item in items], IGNORED),
             tokens=sum(label != IGNORED for item in items for label in item.labels),
             ids=tuple(item.id for item in items),
             size=float(lengths.sum()) / self.rate,
@@ -176,7 +198,8 @@ class WhisperFrontend:
         for index in np.flatnonzero(manifest.seconds > self.seconds + 1e-6):
             problems.append(
                 f"{manifest.where(int(index))}: {manifest.seconds[index]:.1f} s of audio with one text; the model hears"
-                f" {self.seconds:g} s at once: give `segments` with times, or cut it with start/end"
+                f" {self.seconds:g} s at once: set data.max_seconds={self.seconds:g} and give `segments` with times, or"
+                " cut it with start/end"
             )
         counts = self._counts(manifest)
         for index in np.flatnonzero(counts > self.positions):
@@ -222,14 +245,11 @@ class WhisperFrontend:
             (folder / name).write_bytes(content)
 
 
+def _without_last(stitched: Example) -> Example:
+    pieces = stitched.pieces[:-1]
+    return replace(stitched, pieces=pieces, text=join(piece.text for piece in pieces))
+
+
 def states_of(samples: torch.Tensor) -> torch.Tensor:
     """How many encoder states are of so many samples."""
     return (samples + STATE - 1) // STATE
-
-
-def _padded(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    """(rows, longest)"""
-    padded = torch.full((len(rows), max(map(len, rows), default=0)), filler)
-    for row, ids in zip(padded, rows, strict=True):
-        row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
-    return padded

@@ -81,14 +81,14 @@ def search(
         suppress_tokens=never(net, tokens, timed),
         begin_suppress_tokens=not_first(net),
     )
-    processors: list[LogitsProcessor] = []
+    # before the rules of times: a row that may only end must not be told that a time has to follow
+    processors: list[LogitsProcessor] = [_Stop(tokens, begin, most, settings.guards)]
     if timed:
         rules = GenerationConfig(eos_token_id=tokens.end)
         rules.no_timestamps_token_id = tokens.no_timestamps
         rules.max_initial_timestamp_index = _own(net, "max_initial_timestamp_index", FIRST_TIME)
         last = tokens.first_timestamp + rows.audio.repeat_interleave(beams)
         processors += [_Within(tokens.first_timestamp, last), WhisperTimeStampLogitsProcessor(rules, begin)]
-    processors.append(_Stop(tokens, begin, most, settings.guards))
     if temperature:
         processors.append(TemperatureLogitsWarper(temperature))
         processors += [TopKLogitsWarper(settings.top_k)] if settings.top_k else []

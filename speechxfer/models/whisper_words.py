@@ -78,12 +78,14 @@ def alignment_heads(net: WhisperForConditionalGeneration) -> dict[int, list[int]
     """The heads that follow speech, by layer: the checkpoint's own, else all of the upper half of the decoder."""
     known = getattr(net.generation_config, "alignment_heads", None)
     layers, each = net.config.decoder_layers, net.config.decoder_attention_heads
+    default = {layer: list(range(each)) for layer in range(layers // 2, layers)}
     if not known:
-        return {layer: list(range(each)) for layer in range(layers // 2, layers)}
+        return default
     heads: dict[int, list[int]] = defaultdict(list)
     for layer, head in known:
-        heads[layer].append(head)
-    return dict(heads)
+        if layer < layers and head < each:  # a distilled checkpoint may name its teacher's
+            heads[layer].append(head)
+    return dict(heads) or default
 
 
 def attention_matrix(
