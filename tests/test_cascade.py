@@ -149,7 +149,7 @@ def test_rows_without_ids_keep_their_order(models, tmp_path):
         ]
 
 
-def test_a_whisper_is_not_told_what_the_rows_say_of_the_translation(models, tmp_path, monkeypatch):
+def test_a_whisper_is_not_told_what_the_rows_say_of_the_translation(toy_pair, tmp_path, monkeypatch):
     manifest = write_speech(tmp_path, "talk", {"ab ba": "ab ba", "cad": "cad"})
     rows = [row | {"prompt": "पानी", "task": "translate", "segments": [["पानी", 0, 0.1]]} for row in rows_of(manifest)]
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))  # and lang: hi
@@ -160,13 +160,13 @@ def test_a_whisper_is_not_told_what_the_rows_say_of_the_translation(models, tmp_
         return [Hypothesis("ab ba", 0.5)] * len(batch.ids)
 
     monkeypatch.setattr(Whisper, "generate", heard)
-    whisper = str(write_tiny_whisper(tmp_path / "whisper"))
-    cascade(whisper, models[1], manifest, tmp_path / "found", task=TASK)
+    both = str(write_tiny_whisper(tmp_path / "whisper")), str(toy_pair / "joint")
+    cascade(*both, manifest, tmp_path / "found", task=TASK)
     assert told == {"<|startoftranscript|><|transcribe|><|notimestamps|>"}, "the language is to be found"
     assert [p.ref for p in written(tmp_path / "found", "recognised")] == ["ab ba", "cad"]
     told.clear()
     english = dataclasses.replace(TASK, speech=Speech(language="en"))
-    cascade(whisper, models[1], manifest, tmp_path / "set", task=english)
+    cascade(*both, manifest, tmp_path / "set", task=english)
     assert told == {"<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"}
 
 

@@ -42,7 +42,7 @@ class Whisper(nn.Module):
         super().__init__()
         self.net = net
         self.frontend = frontend
-        self.mel = LogMel(net.config.num_mel_bins)
+        self.mel = LogMel(net.config.num_mel_bins, longest=2 * net.config.max_source_positions)
         self.label_smoothing = 0.0  # while training: see adapt.label_smoothing
         self.layerdrop = (net.config.encoder_layerdrop, net.config.decoder_layerdrop)
         self._dropped: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
@@ -222,6 +222,7 @@ class Whisper(nn.Module):
         generation, frontend = self.net.generation_config, self.frontend
         speech = frontend.speech
         generation.forced_decoder_ids = None  # older recipes leave a language here that nobody asked for
+        generation.language = generation.task = None  # of an earlier training
         if speech.language and frontend.tokens.multilingual:
             generation.language = f"<|{frontend.tokens.code(speech.language, speech.proxy)}|>"
             generation.task = speech.task
