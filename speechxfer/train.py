@@ -25,10 +25,9 @@ from speechxfer.data import (
     Share,
     TrainingBatches,
     check_noise,
-    read_examples,
+    read_limited,
     read_mixture,
     shares,
-    within_limits,
 )
 from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
@@ -98,7 +97,7 @@ class _Training:
         given = family_of(folder).given
         check_noise(task.data, given)
         mixture = read_mixture(task.sources(), given, task.data)
-        dev, dev_left_out = within_limits(read_examples(task.manifest("dev"), given, "text"), task.data)
+        dev, dev_left_out = read_limited(task.manifest("dev"), given, task.data)
         self.left_out = (*mixture.left_out, *dev_left_out)
         single = [m for m in mixture.manifests if not isinstance(m, Stitched)]  # whose pieces are in another of them
         seed_everything(task.run.seed)

@@ -241,26 +241,33 @@ def test_times_are_learnt_from_segments_and_kept_by_stitched_examples(learnt, wo
 # --- manifests -------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_recording_with_segments_is_cut_for_training(words, tmp_path):
-    rng = np.random.default_rng(0)
-    sound, segments = [], []
+def write_long(manifest: Path) -> dict:
+    """A row of a recording of some minutes' words, with the time of each; returns it."""
+    rng, sound, segments = np.random.default_rng(0), [], []
     for text in ["abc", "da", "cb", "a"] * 30:
         start = sum(map(len, sound)) / RATE
         sound.append(tones(text, rng))
         segments.append([text, start, sum(map(len, sound)) / RATE])
-    soundfile.write(tmp_path / "long.wav", np.concatenate(sound), RATE)
-    seconds = segments[-1][2]
-    assert seconds > 31
-    row = {"audio": "long.wav", "segments": segments, "lang": "xx"}
-    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    assert segments[-1][2] > 31
+    soundfile.write(manifest.with_suffix(".wav"), np.concatenate(sound), RATE)
+    row = {"audio": f"{manifest.stem}.wav", "segments": segments, "lang": "xx"}
+    manifest.write_text(json.dumps(row) + "\n")
+    return row
+
+
+def test_long_recordings_with_segments_are_cut_in_train_and_dev(words, tmp_path):
+    row = write_long(tmp_path / "long.jsonl")
     task = replace(
-        whisper_task(words, steps=2), train=str(tmp_path / "train.jsonl"), data=Data(batch_seconds=30, workers=0)
+        whisper_task(words, steps=2),
+        train=str(tmp_path / "long.jsonl"),
+        dev=str(tmp_path / "long.jsonl"),
+        data=Data(batch_seconds=30, workers=0, max_seconds=10.0),
     )
     train(task, tmp_path / "run")
-    text = json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[0])
-    assert text["loss"] > 0
+    found = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert {one["event"] for one in found} == {"train", "dev"} and all(one["loss"] > 0 for one in found)
     whole = {key: value for key, value in row.items() if key != "segments"} | {"text": "abc"}
-    (tmp_path / "train.jsonl").write_text(json.dumps(whole) + "\n")
+    (tmp_path / "long.jsonl").write_text(json.dumps(whole) + "\n")
     with pytest.raises(ManifestError, match="no example lasts between"):
         train(task, tmp_path / "other")
 

@@ -139,7 +139,9 @@ def choose_columns(path: Path, kinds: dict[str, str | None], texts: Collection[s
 
     labels = {alias: key for key, aliases in GROUPS.items() for alias in (key, *aliases)}
     labels |= dict.fromkeys(("lang", *FIELDS["lang"][1]), "lang")
-    other = {"", "end", "words", "alternatives", "n_best", *hyps}.union(*choices.values())  # no group of ours
+    other = {"", "end", "words", "segments", "alternatives", "n_best", *hyps}.union(
+        *choices.values()
+    )  # no group of ours
     groups, scores, nested, ignored = {}, [], [], []
     for name, kind in kinds.items():
         key = name.lower()
