@@ -7,7 +7,6 @@ The first command makes what is missing: a Hindi-English translator from the pai
 both sides grafted, by word lists), and its translation of the Hindi sentences, tagged `>>back<<`; then English-Hindi
 learns from the pairs and, as often, from those. The second is the same job, from the same start, without them. Pairs
 and test set are those of translate_phrases.py; no Hindi sentence of pairs, dev or test is among the three thousand.
-What is made is made by one process: leave torchrun for the job itself, once it is there.
 """
 
 from dataclasses import replace
@@ -31,13 +30,8 @@ TASK = Task(
     adapt=(LabelSmoothing(0.1),),
     require={"chrf++": ">= 60"},
 )
-REVERSE = replace(
-    TASK,
-    name="hi-en",
-    model=str(DATA / "reverse-start"),
-    train=str(DATA / "hi-en-train.jsonl"),
-    dev=str(DATA / "hi-en-dev.jsonl"),
-)
+SWAPPED = {split: str(DATA / f"hi-en-{split}.jsonl") for split in ("train", "dev")}
+REVERSE = replace(TASK, name="hi-en", model=str(DATA / "reverse-start"), **SWAPPED)
 
 
 def prepare() -> None:
@@ -54,31 +48,28 @@ def prepare() -> None:
     known = {e.text for examples in real.values() for e in examples}
     drawn = dict.fromkeys(phrase.hi for phrase in pairs("train", 2 * SENTENCES, seed=1))
     mono = [text for text in drawn if text not in known][:SENTENCES]
-    hindi, english = [e.text for e in real["train"]] + mono, [e.source for e in real["train"]]
-    settings = Graft(pieces=1200, model_type="bpe")
-
-    def by_words(name: str, new: list[tuple[str, str]], parent: list[tuple[str, str]]) -> Graft:
-        return replace(settings, initial="mapping", mapping=write_word_list(DATA / f"{name}.tsv", new, parent))
-
     own = [(phrase.en, phrase.de) for phrase in pairs("train", SENTENCES, seed=2)]
     learnt = [(e.source, e.text) for e in real["train"]]
+    english, hindi = [en for en, _ in learnt], [hi for _, hi in learnt] + mono
+
+    def by_words(name: str, new: list[tuple[str, str]], parent: list[tuple[str, str]]) -> Graft:
+        words = write_word_list(DATA / f"{name}.tsv", new, parent)
+        return Graft(pieces=1200, model_type="bpe", initial="mapping", mapping=words)
+
     if not (DATA / "reverse-start").is_dir():  # English for the parent's German, then Hindi for its English
         words = by_words("english-german", [(de, en) for en, de in own], [(de, de) for _, de in own])
         graft(TRANSLATOR, english, DATA / "english", settings=words, lang="en")
-        words = by_words("hindi-english", learnt, [(en, en) for en, _ in learnt])
+        words = by_words("hindi-english", learnt, [(en, en) for en in english])
         graft(DATA / "english", hindi, DATA / "reverse-start", side="source", settings=words, lang="hi")
     if not (DATA / "synthetic.jsonl").is_file():
-        for split in ("train", "dev"):
-            swapped = (replace(e, source=e.text, text=e.source, lang="en") for e in real[split])
-            write_manifest(DATA / f"hi-en-{split}.jsonl", swapped)
+        for split, manifest in SWAPPED.items():
+            write_manifest(manifest, (replace(e, source=e.text, text=e.source, lang="en") for e in real[split]))
         train(REVERSE, DATA / "reverse")
-        write_manifest(
-            DATA / "mono.jsonl", (Example(id=f"{i:04}", text=text, lang="hi") for i, text in enumerate(mono))
-        )
+        rows = (Example(id=f"{i:04}", text=text, lang="hi") for i, text in enumerate(mono))
+        write_manifest(DATA / "mono.jsonl", rows)
         back_translate(DATA / "reverse/best", DATA / "mono.jsonl", DATA / "synthetic.jsonl", data=TASK.data)
-    if not (DATA / "grafted").is_dir():
-        graft(TRANSLATOR, hindi, DATA / "grafted", settings=by_words("hindi-german", learnt, own), lang="hi")
     if not (DATA / "start").is_dir():
+        graft(TRANSLATOR, hindi, DATA / "grafted", settings=by_words("hindi-german", learnt, own), lang="hi")
         add_tokens(DATA / "grafted", [TAG], DATA / "start")
 
 
