@@ -11,36 +11,26 @@ import math
 import random
 import signal
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from torch import nn
 
 from speechxfer import checkpoint, perturb, resume
-from speechxfer.data import (
-    Mixture,
-    Share,
-    TrainingBatches,
-    check_noise,
-    read_limited,
-    read_mixture,
-    shares,
-)
+from speechxfer.data import Share, TrainingBatches, check_noise, read_limited, read_mixture, shares
 from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
 from speechxfer.manifest import expect_files
-from speechxfer.models import WHISPER, complete, family_of, load_checkpoint, resolve
-from speechxfer.models.folder import read_json
+from speechxfer.models import complete, family_of, load_checkpoint, resolve, told
 from speechxfer.optim import depths, learning_rate, make_optimiser, set_learning_rates, set_trainable
 from speechxfer.parallel import Ranks, ranks
 from speechxfer.plan import occupancy
 from speechxfer.precision import choose_attention, choose_precision
 from speechxfer.progress import TrainingLog, Window
 from speechxfer.stitch import Stitched
-from speechxfer.task import Speech, Task
+from speechxfer.task import Task
 from speechxfer.text import normalise
 
 BEST, LAST = "best", "last"
@@ -90,7 +80,7 @@ class _Training:
 
     def __init__(self, task: Task, out: Path, here: Ranks):
         expect_files([*(source.manifest for source in task.sources()), task.manifest("dev")])
-        self.folder = folder = resolve(task.model)
+        folder = resolve(task.model)
         self.task = task = complete(task, folder)
         self.out, self.here = out, here
         perturb.check(task.data.perturb)
@@ -107,7 +97,7 @@ class _Training:
             vocabulary=task.data.vocabulary,
             normaliser=task.normaliser,
             changes=task.config,
-            speech=self._told(mixture),
+            speech=told(task.speech, single, folder),
         )
         if task.run.checkpointing:
             self.model.net.gradient_checkpointing_enable()
@@ -141,17 +131,8 @@ class _Training:
         self.learning: frozenset[str] = frozenset()
         self.wrapped: nn.Module = self.model
         self.terminated = False
-        self.mixture = mixture
+        self.single = sum(map(len, single))
         self.machine_changes: list[str] = []
-
-    def _told(self, mixture: Mixture) -> Speech:
-        """With the language that all training rows share, so that the checkpoint knows it when no row says it."""
-        speech = self.task.speech
-        said = {lang for m in mixture.manifests for lang in pc.unique(m.column("lang")).to_pylist()}
-        tasks = {task for m in mixture.manifests for task in pc.unique(m.column("task")).to_pylist()}
-        tasks |= {speech.task or read_json(self.folder / "speechxfer.json").get("task", "")}
-        told = family_of(self.folder) is WHISPER and tasks <= {None, "", "transcribe", "asr"} and not speech.language
-        return replace(speech, language=said.pop()) if told and len(said) == 1 and None not in said else speech
 
     def _steps_of(self, epochs: float) -> int:
         whole, part = divmod(epochs, 1)
@@ -353,9 +334,8 @@ class _Training:
     def _introduce(self, log: TrainingLog, first: int) -> None:
         """Say what is about to happen, with the figures that were derived."""
         costs, batches, unit = self.plan.costs, self.plan.epoch(0), self.model.frontend.unit
-        single = sum(len(m) for m in self.mixture.manifests if not isinstance(m, Stitched))  # they stand first
         parameters = sum(p.numel() for p in self.model.parameters())
-        total = costs[:single].sum()
+        total = costs[: self.single].sum()  # stitched examples stand behind, and have nothing of their own
         total = f"{total / 3600:.2f} h" if unit == "s" else f"{total:.0f} {unit}"
         as_heard = self.plan.costs_of(0, np.arange(len(costs)))
         for name, value in self.fingerprint["task"].items():
@@ -369,7 +349,7 @@ class _Training:
         log.say(
             f"{self.task.model}: {parameters / 1e6:.1f} M parameters,"
             f" vocabulary of {self.model.frontend.vocabulary_size}\n"
-            f"train: {single} examples, {total}; an epoch has {len(batches)} batches,"
+            f"train: {self.single} examples, {total}; an epoch has {len(batches)} batches,"
             f" {self.plan.steps_before(1)} steps, {100 * occupancy(batches, as_heard):.1f} % of it no padding\n"
             f"precision: {self.precision.name} ({self.precision.reason}); attention: {self.attention}\n"
             f"{todo}"

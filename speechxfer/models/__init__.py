@@ -4,7 +4,7 @@ A family's loader is imported when it is called, since it loads torch, which the
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,12 +16,13 @@ from speechxfer.models.folder import read_json, resolve, saved_normaliser
 from speechxfer.task import Speech
 
 if TYPE_CHECKING:
+    from speechxfer.manifest import Manifest
     from speechxfer.models.ctc import Ctc
     from speechxfer.models.marian import Marian
     from speechxfer.models.whisper import Whisper
     from speechxfer.task import Task
 
-__all__ = ["FAMILIES", "Family", "can_predict", "complete", "family_of", "load_checkpoint", "resolve"]
+__all__ = ["FAMILIES", "Family", "can_predict", "complete", "family_of", "load_checkpoint", "resolve", "told"]
 
 SPEECH = Speech()
 
@@ -91,6 +92,22 @@ def complete(task: "Task", folder: Path) -> "Task":
 def _scored_by(family: Family, metrics: tuple[str, ...]) -> str:
     """Error rates pass over case and punctuation, which the model writes; translations are scored as written."""
     return family.score_normaliser if set(metrics) <= set(family.metrics) else ""
+
+
+def told(speech: Speech, manifests: Sequence["Manifest"], folder: Path) -> Speech:
+    """With the language that all rows share which a Whisper is to be trained on, so that its checkpoint knows it.
+
+    Not where something is translated: the token is then of what is spoken, which `lang` does not say.
+    """
+    import pyarrow.compute as pc
+
+    if family_of(folder) is not WHISPER or speech.language:
+        return speech
+    langs, tasks = ({v for m in manifests for v in pc.unique(m.column(name)).to_pylist()} for name in ("lang", "task"))
+    tasks.add(speech.task or read_json(folder / "speechxfer.json").get("task", ""))
+    if len(langs) != 1 or None in langs or not tasks <= {None, "", "transcribe", "asr"}:
+        return speech
+    return dataclasses.replace(speech, language=langs.pop())
 
 
 def can_predict(folder: Path) -> bool:

@@ -1,10 +1,12 @@
 """A checkpoint's folder, and what its small files say. Loads no torch."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from speechxfer.errors import CheckpointError
+from speechxfer.errors import CheckpointError, ConfigError
 
 PICKLED = "pytorch_model*.bin"  # weights as older checkpoints have them, often beside the same in safetensors
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", PICKLED)  # files of a hub checkpoint
@@ -55,3 +57,21 @@ def saved_normaliser(folder: Path) -> str | None:
 def save_settings(folder: Path, settings: dict[str, str]) -> None:
     """Write what this package must know of a checkpoint beside what transformers does: its normaliser and so on."""
     (folder / "speechxfer.json").write_text(json.dumps(settings, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write to that becomes `out` when the block ends, so that `out` is whole or not there.
+
+    Raises ConfigError when there is something already.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigError(f"{out}: there is something here already; remove it or name another folder")
+    partial = out.with_name(out.name + ".tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

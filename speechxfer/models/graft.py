@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechxfer.errors import ConfigError
-from speechxfer.models.folder import read_json, resolve
+from speechxfer.models.folder import new_folder, read_json, resolve
 from speechxfer.models.graft_rows import SIDES, TAG, around_mean, kept_rows, read_parent, started_rows, write_weights
 from speechxfer.models.marian_random import (
     COPIED,
     IDS,
     MODEL_TYPES,
     PAD,
-    new_folder,
     pieces_of,
     train_pieces,
     vocabulary,

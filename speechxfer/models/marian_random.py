@@ -1,6 +1,6 @@
 """A Marian checkpoint from nothing: SentencePiece models, vocabularies and random weights, laid out like opus-mt.
 
-Pre-training a parent and comparisons start here. `train_pieces`, `write_tokenizer` and `new_folder` serve `graft` too.
+Pre-training a parent and comparisons start here. `train_pieces` and `write_tokenizer` serve `graft` too.
 Importing this loads no torch.
 """
 
@@ -8,12 +8,12 @@ import io
 import json
 import shutil
 import string
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from speechxfer.errors import ConfigError
+from speechxfer.models.folder import new_folder
 
 # Both vocabularies begin with these: transformers has one id each for padding and sentence end, whatever the side.
 SPECIALS = ("</s>", "<unk>", "<pad>")
@@ -209,21 +209,3 @@ def write_tokenizer(
     for name, content in files.items():
         if content is not None:
             (folder / f"{name}.json").write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write to that becomes `out` when the block ends, so that `out` is whole or not there.
-
-    Raises ConfigError when there is something already.
-    """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ConfigError(f"{out}: there is something here already; remove it or name another folder")
-    partial = out.with_name(out.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

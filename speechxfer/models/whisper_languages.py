@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from speechxfer.errors import CheckpointError, ConfigError
-from speechxfer.models.folder import read_json, resolve
-from speechxfer.models.marian_random import new_folder
+from speechxfer.models.folder import new_folder, read_json, resolve
 
 # what langcodes calls the distance: 0 or 1 is one language (Bokmål and Norwegian), 4 and more is another that its
 # speakers can read (German, to Swiss), 80 another of one script and region (Hindi, to Bhojpuri)

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechxfer.errors import ConfigError
-from speechxfer.models.folder import read_json
-from speechxfer.models.marian_random import new_folder
+from speechxfer.models.folder import new_folder, read_json
 from speechxfer.models.whisper_public import TEXT_PIECES, alignment_heads, architecture, public, third_edition
 
 if TYPE_CHECKING:
