@@ -21,6 +21,7 @@ from speechxfer.models.base import Batch, Frontend, Noise
 from speechxfer.parallel import Ranks
 from speechxfer.perturb import Perturb, speeds
 from speechxfer.plan import Plan, by_length, cut, draw
+from speechxfer.problems import Problems
 from speechxfer.stitch import Stitched, stitch, windows
 from speechxfer.task import Data, Run, Source
 
@@ -90,7 +91,7 @@ def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
         said += words
     weights = [s.weight * len(m) ** (1 / data.temperature) for s, m in zip(sources, manifests, strict=True)]
     if data.stitch:
-        joined = [stitch(manifest, data.max_seconds) for manifest in manifests]
+        joined = [stitch(manifest, data.longest) for manifest in manifests]
         for one, manifest, weight in zip(joined, manifests, tuple(weights), strict=True):
             single, together = manifest.seconds.mean(), one.seconds.mean()
             seconds = data.stitch / (1 - data.stitch)  # for each second of single utterances
@@ -106,16 +107,18 @@ def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
 def read_limited(source: str | Path, given: str, data: Data) -> tuple[Manifest, list[str]]:
     """The examples of a manifest of train or dev, as the length limits have them, and lines about what they did.
 
-    Recordings that are too long are cut where they have segments, and left out where they have none. `given` as
-    `read_examples` has it. Raises ManifestError.
+    Recordings that are too long are cut where they have segments, and where they have none refused, or left out if
+    data.max_seconds is set. `given` as `read_examples` has it. Raises ManifestError.
     """
     whole = read_examples(source, given, "text")
-    cut_up = windows(whole, data.max_seconds) if given == "audio" else whole
+    if given != "audio":
+        return whole, []
+    cut_up = windows(whole, data.longest)
     manifest, said = within_limits(cut_up, data)
     if cut_up is not whole:
         said.insert(
             0,
-            f"{whole.name}: cut recordings longer than {data.max_seconds:g} s (data.max_seconds) between their"
+            f"{whole.name}: cut recordings longer than {data.longest:g} s (data.max_seconds) between their"
             f" segments: {len(whole)} rows became {len(cut_up)} examples",
         )
     return manifest, said
@@ -145,22 +148,35 @@ def check_noise(data: Data, given: str) -> None:
 def within_limits(manifest: Manifest, data: Data) -> tuple[Manifest, list[str]]:
     """The examples between min_seconds and max_seconds, and a line about those that are not, if there are any.
 
-    Text has no seconds, and all of it is within. Raises ManifestError when no example is.
+    Raises ManifestError when no example is, and with all that are too long where nobody said how long is too long.
     """
-    seconds = manifest.seconds
-    outside = (seconds < data.min_seconds) | (seconds > data.max_seconds)
+    seconds, longest = manifest.seconds, data.longest
+    long = seconds > longest
+    if data.max_seconds is None:
+        problems, rows = Problems(manifest.name), np.flatnonzero(long)
+        advice = "give `segments` with times, or cut it with start/end; data.max_seconds=30 leaves out what is longer"
+        problems.add_rows(
+            "long",
+            manifest.column("line").to_numpy()[rows],
+            lambda place: (
+                f"{manifest[int(rows[place])].id} lasts {seconds[rows[place]]:.1f} s with one text; expected"
+                f" at most {longest:g} s: {advice}"
+            ),
+        )
+        problems.raise_any()
+    outside = long | (seconds < data.min_seconds)
     if outside.all():
         raise ManifestError(
-            f"{manifest.name}: no example lasts between {data.min_seconds:g} and {data.max_seconds:g} s;"
+            f"{manifest.name}: no example lasts between {data.min_seconds:g} and {longest:g} s;"
             " set data.min_seconds and data.max_seconds, or cut the recordings with `segments` or start/end"
         )
     if not outside.any():
         return manifest, []
     words = (
         f"{manifest.name}: left out {np.count_nonzero(outside)} of {len(manifest)} examples, shorter than"
-        f" {data.min_seconds:g} s or longer than {data.max_seconds:g} s (data.min_seconds, data.max_seconds)"
+        f" {data.min_seconds:g} s or longer than {longest:g} s (data.min_seconds, data.max_seconds)"
     )
-    if (seconds > data.max_seconds).any():
+    if long.any():
         words += "; `segments` with times, or start/end, keep long recordings"
     return manifest.select(np.flatnonzero(~outside)), [words]
 

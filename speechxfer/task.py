@@ -40,10 +40,10 @@ class Data:
     batch_seconds: float = 80.0  # padded audio in a batch, seconds
     batch_tokens: int = 4096  # of text instead: padded source and target tokens in a batch
     min_seconds: float = 0.1  # shorter examples are left out, counted and reported
-    max_seconds: float = 30.0  # longer ones too
+    max_seconds: float | None = None  # longer ones too; none: 30, and longer ones are refused by name
     vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc_checkpoint)
     stitch: float = 0.0  # share of the training audio, beside the other examples, that is neighbours joined to one
-    # example of at most max_seconds; a share of 0.5 makes an epoch twice as long
+    # example of at most max_seconds or 30; a share of 0.5 makes an epoch twice as long
     perturb: Perturb = Perturb()  # of the training audio
     sampling: float = 0.0  # of the training text: other pieces for the same words, alpha of Kudo 2018; 0: the best ones
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
@@ -52,13 +52,18 @@ class Data:
         if not self.temperature >= 1:
             found = f"data.temperature is {self.temperature}; expected >= 1"
             raise ConfigError(f"{found}: 1 draws sources by their size, inf by their weights alone")
-        if not 0 <= self.min_seconds < self.max_seconds:
-            found = f"data.min_seconds {self.min_seconds} and max_seconds {self.max_seconds}"
+        if not 0 <= self.min_seconds < self.longest:
+            found = f"data.min_seconds {self.min_seconds} and max_seconds {self.longest}"
             raise ConfigError(f"{found}: expected 0 <= min < max")
         if not self.sampling >= 0:
             raise ConfigError(f"data.sampling is {self.sampling}; expected >= 0")
         if not 0 <= self.stitch < 1:
             raise ConfigError(f"data.stitch is {self.stitch}; expected a share, 0 <= share < 1")
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest example: recordings with segments are cut to it, neighbours are joined up to it."""
+        return 30.0 if self.max_seconds is None else self.max_seconds
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ CUT = {"id": "cut", "seconds": 50, "segments": [["x", 0, 20], ["y", 21, 40]]}
 
 def test_long_recordings_are_cut_between_segments_and_left_out_aloud_without(tmp_path):
     path = write(tmp_path, CUT, {"id": "short", "seconds": 5, "text": "z"}, {"id": "long", "seconds": 40, "text": "w"})
-    manifest, said = read_limited(path, "audio", Data())
+    manifest, said = read_limited(path, "audio", Data(max_seconds=30))
     assert [(e.id, e.text, e.seconds) for e in manifest] == [("cut@0", "x", 20), ("cut@21", "y", 19), ("short", "z", 5)]
     cut, left = said
     assert "between their segments: 3 rows became 4 examples" in cut
@@ -65,10 +65,24 @@ def test_what_is_too_short_is_not_helped_by_segments(tmp_path):
 def test_a_manifest_of_long_recordings_alone_is_refused_unless_they_have_segments(tmp_path):
     assert len(read_limited(write(tmp_path, CUT), "audio", Data())[0]) == 2
     with pytest.raises(ManifestError, match="no example lasts between .* with `segments` or start/end"):
-        read_limited(write(tmp_path, {"seconds": 50, "text": "z"}), "audio", Data())
+        read_limited(write(tmp_path, {"seconds": 50, "text": "z"}), "audio", Data(max_seconds=30))
+
+
+def test_recordings_with_one_text_that_are_too_long_are_refused_by_name_unless_a_limit_leaves_them_out(tmp_path):
+    rows = [{"seconds": 5, "text": "w", "id": "short"}]
+    rows += [{"seconds": 31 + i, "text": "z", "id": f"long-{i}"} for i in range(25)]
+    path = write(tmp_path, *rows)
+    with pytest.raises(ManifestError) as refused:
+        read_limited(path, "audio", Data())
+    first, *_, last = str(refused.value).splitlines()
+    assert first.startswith(f"{path}:2: long-0 lasts 31.0 s with one text; expected at most 30 s: give `segments`")
+    assert "data.max_seconds=30 leaves out what is longer" in first and last.endswith("... and 5 more of this kind")
+    manifest, (said,) = read_limited(path, "audio", Data(max_seconds=30))
+    assert [e.id for e in manifest] == ["short"] and "left out 25 of 26" in said
+    assert len(read_limited(path, "audio", Data(max_seconds=60))[0]) == 26
 
 
 def test_sentence_pairs_are_not_cut(tmp_path):
     pair = {"source": "x y", "text": "z", "segments": CUT["segments"], "seconds": 50}
-    manifest, said = read_limited(write(tmp_path, pair), "source", Data(max_seconds=60))
+    manifest, said = read_limited(write(tmp_path, pair), "source", Data())
     assert [e.source for e in manifest] == ["x y"] and not said

@@ -4,3 +4,4 @@ from pathlib import Path
 
 CHECKPOINT = Path(__file__).parent / "checkpoints" / "ctc-american"
 TRANSLATOR = Path(__file__).parent / "checkpoints" / "marian-en-de"
+WHISPER = Path(__file__).parent / "checkpoints" / "whisper-american"

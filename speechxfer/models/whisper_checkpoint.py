@@ -10,9 +10,10 @@ from transformers import AutoConfig, GenerationConfig, PretrainedConfig, Whisper
 
 from speechxfer.errors import CheckpointError, ConfigError
 from speechxfer.models.folder import read_json
+from speechxfer.models.log_mel import HOP, RATE
 from speechxfer.models.pretrained import changed, load_weights, refuse_missing
 from speechxfer.models.whisper import Whisper
-from speechxfer.models.whisper_frontend import HOP, RATE, WhisperFrontend
+from speechxfer.models.whisper_frontend import WhisperFrontend
 from speechxfer.models.whisper_tokens import Tokens
 from speechxfer.task import Speech
 

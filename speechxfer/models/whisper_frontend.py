@@ -18,13 +18,12 @@ from speechxfer.errors import ManifestError
 from speechxfer.manifest import Example, Manifest
 from speechxfer.models.base import Batch, Noise
 from speechxfer.models.labels import IGNORED, padded
+from speechxfer.models.log_mel import HOP, RATE
 from speechxfer.models.whisper_tokens import Segment, Tokens
 from speechxfer.pieces import load_pieces
 from speechxfer.task import Data, Speech
 
-RATE = 16_000
-HOP = 160  # samples from one mel frame to the next
-STATE = 2 * HOP  # likewise of encoder states
+STATE = 2 * HOP  # samples from one encoder state to the next
 NO_TOKEN = -2  # padding of prefixes
 ROUNDED = RATE // 10  # samples that lengths in a manifest may be off
 NAMES = {"transcribe": "transcribe", "asr": "transcribe"}  # what manifests call the two tasks
