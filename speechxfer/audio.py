@@ -63,7 +63,7 @@ def load(
     """
     samples, native = read(path, start=start, end=end)
     mono = one_channel(Path(path), samples, channel)
-    if np.abs(mono).max() < SILENT_PEAK:
+    if _peak(mono) < SILENT_PEAK:
         raise AudioError(f"{_where(path, start, end)}: silent, no sample is above {SILENT_PEAK:g}; expected speech")
     return resample(mono, native, rate)
 
@@ -84,9 +84,8 @@ def read(path: str | Path, *, start: float | None = None, end: float | None = No
         samples, rate = _read_av(path, start, end)
     if not len(samples):
         raise AudioError(f"{_where(path, start, end)}: holds no samples")
-    finite = np.isfinite(samples).all(axis=1)
-    if not finite.all():
-        bad = f"{np.count_nonzero(~finite)} of {len(samples)} samples are NaN or infinite"
+    if not np.isfinite(_peak(samples)):
+        bad = f"{np.count_nonzero(~np.isfinite(samples).all(axis=1))} of {len(samples)} samples are NaN or infinite"
         raise AudioError(f"{_where(path, start, end)}: {bad}; expected finite samples, write the file anew")
     return samples, rate
 
@@ -139,13 +138,18 @@ def one_channel(path: Path, samples: np.ndarray, channel: int | None) -> np.ndar
         if not 0 <= channel < count:
             raise AudioError(f"{path}: has no channel {channel}; found {count}, expected 0 to {count - 1}")
         return np.ascontiguousarray(samples[:, channel])
-    first = samples[:, :1]
-    if count > 1 and np.abs(samples - first).max() > SAME_CHANNEL * np.abs(samples).max():
+    first = samples[:, 0]
+    if count > 1 and max(_peak(other - first) for other in samples.T[1:]) > SAME_CHANNEL * _peak(samples):
         raise AudioError(
             f'{path}: found {count} channels that differ; expected "channel": 0 to {count - 1} in the manifest, '
             "or mono audio (an average of two speakers is nobody)"
         )
-    return np.ascontiguousarray(first[:, 0])
+    return np.ascontiguousarray(first)
+
+
+def _peak(samples: np.ndarray) -> float:
+    """The greatest magnitude, without a copy: the samples may be of an hour."""
+    return max(float(samples.max()), -float(samples.min()))
 
 
 # --- soundfile -------------------------------------------------------------------------------------------------------

@@ -22,18 +22,23 @@ DIP = 0.2  # seconds over which the quietest place is sought, so that it is not 
 BLOCK = 1000  # frames at a time, which stay in the processor's cache
 
 
-def windows(samples: np.ndarray, rate: int, most: float) -> list[tuple[float, float]]:
+def windows(samples: np.ndarray, rate: int, most: float, overlap: float = 0.0) -> list[tuple[float, float]]:
     """The parts of a recording that hold speech, as (start, end) in seconds.
 
-    samples: (n,) float32 at `rate` Hz. The windows stand in order and do not overlap, none is longer than `most`
-    seconds, and every frame louder than `threshold` is in one, with 0.2 s around it. Silence gives []. Raises
-    ValueError when `most` is less than a second.
+    samples: (n,) float32 at `rate` Hz. The windows stand in order, none is longer than `most` seconds, and every frame
+    louder than `threshold` is in one, with 0.2 s around it. Silence gives []. They overlap where there was no pause to
+    cut in, and nowhere else: a window then begins at the quietest place from `overlap` seconds to half as many before
+    the last one's end. Raises ValueError when `most` is less than a second, or `overlap` more than a quarter of it.
     """
     if most < 1:
         raise ValueError(f"windows of at most {most:g} s; expected 1 s or more")
+    if not 0 <= overlap <= most / 4:
+        raise ValueError(
+            f"windows that overlap by {overlap:g} s; expected 0 to {most / 4:g} s, a quarter of the longest"
+        )
     level = levels_of(samples, rate)
     size = round(rate / FRAMES)
-    longest = int(most * rate / size)
+    longest, shared = int(most * rate / size), round(overlap * rate / size)
     found: list[tuple[int, int]] = []
     for start, end in regions(level > threshold(level), round(PAD * FRAMES)):
         if found and start - found[-1][1] <= SILENCE * FRAMES and end - found[-1][0] <= longest:
@@ -42,7 +47,7 @@ def windows(samples: np.ndarray, rate: int, most: float) -> list[tuple[float, fl
         while end - start > longest:
             cut = quietest(level, start + longest // 2, min(start + longest, end - longest // 4))
             found.append((start, cut))
-            start = cut
+            start = quietest(level, cut - shared, cut - shared // 2)
         found.append((start, end))
     return [(start * size / rate, min(end * size, len(samples)) / rate) for start, end in found]
 

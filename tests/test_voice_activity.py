@@ -33,15 +33,23 @@ part = st.tuples(st.floats(0.01, 12), st.one_of(st.just(QUIET), st.floats(-90, -
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(part, max_size=6), st.integers(0, 99), st.sampled_from((QUIET, -60.0, -30.0)), st.floats(1, 30))
-def test_windows_of_any_recording_are_short_in_order_and_hold_all_that_is_loud(parts, seed, noise, most):
+@given(
+    st.lists(part, max_size=6),
+    st.integers(0, 99),
+    st.sampled_from((QUIET, -60.0, -30.0)),
+    st.floats(1, 30),
+    st.floats(0, 1 / 4),
+)
+def test_windows_of_any_recording_are_short_in_order_and_hold_all_that_is_loud(parts, seed, noise, most, share):
     samples = recording(parts, seed, noise)
-    found = windows(samples, RATE, most)
+    found = windows(samples, RATE, most, overlap=share * most)
     inside = np.zeros(len(samples), bool)
     behind = 0.0
     for start, end in found:
-        assert behind <= start < end <= len(samples) / RATE
+        assert 0 <= start < end <= len(samples) / RATE
         assert end - start <= most + 1e-9
+        overlap = behind - start
+        assert overlap <= 0 or share * most / 2 - 0.04 <= overlap <= share * most + 0.02 and end > behind
         inside[round(start * RATE) : round(end * RATE)] = True
         behind = end
     level = levels_of(samples, RATE)
@@ -84,12 +92,22 @@ def test_a_tone_without_end_is_cut_without_a_gap():
     assert found[0][0] == 0 and found[-1][1] == 100.01
     assert all(end == start for (_, end), (start, _) in zip(found, found[1:], strict=False))
     assert all(7 <= end - start <= 29 for start, end in found)
+    overlapping = windows(tone, RATE, 29, overlap=5)
+    assert all(2.49 <= end - start <= 5 for (_, end), (start, _) in zip(overlapping, overlapping[1:], strict=False))
 
 
 def test_speech_without_a_pause_is_cut_at_the_quietest_place_of_the_second_half():
     dips = [(6, -20), (0.3, -50), (12, -20), (0.3, -42), (6, -20), (0.3, -35), (15, -20)]  # at 6, 18.3 and 24.6 s
     (first, second) = windows(recording([(1, QUIET), *dips, (1, QUIET)], noise=-70), RATE, 29)
     assert 1 + 18.3 <= first[1] <= 1 + 18.6 and second[0] == first[1]
+
+
+def test_windows_overlap_where_there_was_no_pause_to_cut_in_and_nowhere_else():
+    dips = [(15.5, -20), (0.3, -40), (3, -20), (0.3, -50), (15, -20)]  # at 15.5 and 18.8 s
+    parts = [(3, QUIET), *dips, (3, QUIET), (20, -20), (1, QUIET), (9, -20), (3, QUIET)]
+    first, second, third, fourth = windows(recording(parts, noise=-70), RATE, 29, overlap=5)
+    assert 3 + 18.8 <= first[1] <= 3 + 19.1 and 3 + 15.5 <= second[0] <= 3 + 15.8, "both at the quietest places"
+    assert second[1] < third[0] and third[1] < fourth[0]
 
 
 def test_neighbours_are_joined_as_long_as_they_fit_and_no_pause_is_cut_through():
@@ -105,9 +123,11 @@ def test_an_offset_of_the_recorder_is_no_sound():
     assert windows(samples + np.float32(0.1), RATE, 29) == windows(samples, RATE, 29)
 
 
-def test_windows_shorter_than_a_second_are_refused():
+def test_windows_shorter_than_a_second_or_that_overlap_too_far_are_refused():
     with pytest.raises(ValueError, match="at most 0.5 s; expected 1 s or more"):
         windows(np.zeros(RATE, np.float32), RATE, 0.5)
+    with pytest.raises(ValueError, match="overlap by 8 s; expected 0 to 7.25 s"):
+        windows(np.zeros(RATE, np.float32), RATE, 29, overlap=8)
 
 
 def test_an_hour_is_read_without_a_copy():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import RATE, tones, write_tiny_whisper
+from conftest import RATE, write_tiny_whisper
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperProcessor
 
 import speechxfer
@@ -15,12 +15,11 @@ from speechxfer.errors import CheckpointError, ConfigError, ManifestError
 from speechxfer.manifest import Example, read_manifest
 from speechxfer.models import load_checkpoint
 from speechxfer.models import whisper as module
-from speechxfer.models.base import Hypothesis, Noise
+from speechxfer.models.base import Noise
 from speechxfer.models.labels import IGNORED
 from speechxfer.models.whisper_decode import NO_FALLBACK
 from speechxfer.predict import predict
 from speechxfer.prediction import read_predictions
-from speechxfer.recogniser import Recogniser
 from speechxfer.task import Data, Decode, Speech
 
 GREEDY = Decode(beams=1, guards=NO_FALLBACK)  # random weights fail all guards
@@ -386,88 +385,6 @@ def test_a_feature_extractor_of_another_checkpoint_is_refused(folder, tmp_path):
 
 
 # --- decoding --------------------------------------------------------------------------------------------------------
-
-
-def test_a_long_recording_is_heard_in_windows(model):
-    rng = np.random.default_rng(0)
-    speech = np.concatenate([tones("abcd ab", rng), np.zeros(2 * RATE, np.float32)] * 20)  # some 60 s
-    found = Recogniser(model, torch.device("cpu"), "fp32").transcribe((speech, RATE))
-    assert found.text and 0 < found.confidence <= 1
-    starts = [start for _, start, _ in found.words]
-    assert starts == sorted(starts) and starts[-1] > 30
-    assert all(start <= end <= len(speech) / RATE for _, start, end in found.words)
-    silence = np.zeros(40 * RATE, np.float32)
-    assert model.generate(batch_of(model, (Example("s", lang="en"), silence)), GREEDY)[0].text == ""
-
-
-@pytest.fixture
-def heard(model, monkeypatch) -> list[tuple[list[int], list[list[int]]]]:
-    """(lengths, prefixes) of all that is put through the encoder to be decoded; nothing is."""
-    calls = []
-
-    def instead(samples, lengths, prefixes, ids, settings):
-        calls.append((lengths.tolist(), [list(prefix) for prefix in prefixes]))
-        assert samples.shape == (len(lengths), max(lengths.tolist()))
-        return [Hypothesis(id, 0.5, n_best=((id, 0.5),)) for id in ids]
-
-    monkeypatch.setattr(model, "_heard", instead)
-    return calls
-
-
-def spoken(monkeypatch, *spans: tuple[float, float]) -> None:
-    """As if somebody spoke in these windows of every recording."""
-    monkeypatch.setattr(module, "windows", lambda *_, **__: list(spans))
-
-
-def test_a_long_recording_leaves_its_neighbours_together(model, heard, monkeypatch):
-    spoken(monkeypatch, (0, 10), (12, 20))
-    rows = [(Example(str(i), lang="en"), noise(n)) for i, n in enumerate((2, 31, 1, 3))]
-    written = model.generate(batch_of(model, *rows), GREEDY)
-    assert [lengths for lengths, _ in heard] == [[2 * RATE, RATE, 3 * RATE], [10 * RATE, 8 * RATE]]
-    assert [one.text for one in written] == ["0", "1@0 1@12", "2", "3"]
-    assert [len(one.n_best) for one in written] == [1, 0, 1, 1], "nothing says which of the windows go together"
-
-
-def test_beside_a_long_recording_short_ones_say_what_they_say_alone(model, ragged):
-    rows = [ragged[0], (Example("long", lang="en"), np.zeros(31 * RATE, np.float32)), ragged[1]]
-    written = model.generate(batch_of(model, *rows), GREEDY)
-    for found, row in zip((written[0], written[2]), ragged[:2], strict=True):
-        (alone,) = model.generate(batch_of(model, row), GREEDY)
-        assert (found.text, found.words) == (alone.text, alone.words)
-
-
-def test_windows_are_decoded_as_many_at_a_time_as_a_batch_has_room_for(model, heard, monkeypatch):
-    spoken(monkeypatch, *((30.0 * i, 30.0 * i + 30) for i in range(5)))
-    model.generate(batch_of(model, (Example("x", lang="en"), np.zeros(150 * RATE, np.float32))), GREEDY)
-    assert sum(len(lengths) for lengths, _ in heard) == 5
-    assert all(sum(lengths) <= Data().batch_seconds * RATE for lengths, _ in heard)
-
-
-def test_windows_begin_and_end_at_the_nearest_sample_and_fit_the_encoder(model, heard, monkeypatch):
-    ends = [k * 320 / RATE for k in range(1, 1500) if int(k * 320 / RATE * RATE) != k * 320]
-    spoken(monkeypatch, *((0.0, end) for end in ends), (0.0, 30.00004))
-    model.generate(batch_of(model, (Example("x", lang="en"), np.zeros(31 * RATE, np.float32))), GREEDY)
-    found = [length for lengths, _ in heard for length in lengths]
-    assert ends and found == [round(end * 50) * 320 for end in ends] + [30 * RATE]
-
-
-def test_the_language_of_a_recording_is_found_once(model, heard, monkeypatch):
-    spoken(monkeypatch, (0, 10), (12, 20), (21, 30))
-    guesses = iter(("hi", "en", "en"))
-    monkeypatch.setattr(module, "detect_language", lambda *_: [next(guesses)])
-    model.generate(batch_of(model, (Example("x"), noise(31))), GREEDY)
-    told = {model.frontend.tokens.show(prefix) for _, prefixes in heard for prefix in prefixes}
-    assert told == {"<|startoftranscript|><|hi|><|transcribe|><|notimestamps|>"}
-    heard.clear()
-    spoken(monkeypatch)
-    (silent,) = model.generate(batch_of(model, (Example("x"), noise(31))), GREEDY)
-    assert (silent.text, heard) == ("", [])
-
-
-def test_windows_are_joined_as_the_script_has_it():
-    for texts, expected in ((("你好", "世界"), "你好世界"), (("नमस्ते", "दुनिया"), "नमस्ते दुनिया"), (("a", ""), "a")):
-        found = [(30.0 * i, Hypothesis(text, 0.5)) for i, text in enumerate(texts)]
-        assert module._joined(found).text == expected
 
 
 def test_times_of_phrases_where_they_are_asked_for(model, ragged):

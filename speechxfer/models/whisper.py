@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 from transformers import WhisperForConditionalGeneration
 from transformers.masking_utils import create_causal_mask
 
-from speechxfer.columns import join
 from speechxfer.models.base import Batch, Hypothesis, Output
 from speechxfer.models.folder import save_settings
 from speechxfer.models.labels import cross_entropy
@@ -24,13 +22,12 @@ from speechxfer.models.log_mel import LogMel
 from speechxfer.models.pretrained import plain_weights, quiet
 from speechxfer.models.whisper_decode import NO_FALLBACK, decode, detect_language
 from speechxfer.models.whisper_frontend import NO_TOKEN, WhisperFrontend, states_of
+from speechxfer.models.whisper_long import Window, long_form, windows_of
 from speechxfer.models.whisper_tokens import UNDETECTED
 from speechxfer.models.whisper_words import word_times
 from speechxfer.task import Decode
-from speechxfer.voice_activity import windows
 
 GREEDY = Decode(beams=1, guards=NO_FALLBACK)
-WINDOWS = 2  # of a long recording that are decoded at once: 60 s, of the 80 that a batch has by default
 
 
 class Whisper(nn.Module):
@@ -133,10 +130,7 @@ class Whisper(nn.Module):
 
     @torch.no_grad()
     def generate(self, batch: Batch, settings: Decode) -> list[Hypothesis]:
-        """Decode recordings of any length: long ones in windows, cut where nobody speaks.
-
-        A long one has no n_best: the windows have theirs, and nothing says which of them go together.
-        """
+        """Decode recordings of any length, long ones in windows. A long one has no n_best."""
         samples, prefixes = batch.inputs["samples"], _prefixes(batch)
         if settings.timestamps:
             untimed = self.frontend.tokens.no_timestamps
@@ -180,20 +174,19 @@ class Whisper(nn.Module):
         return found
 
     def _long(self, samples: torch.Tensor, prefix: Sequence[int], id: str, settings: Decode) -> Hypothesis:
-        """Of a recording of any length (n,), in windows where somebody speaks; a few at a time are in memory."""
-        rate = self.frontend.rate
-        spans = windows(samples.cpu().numpy(), rate, most=self.frontend.seconds)
-        cuts = [samples[round(start * rate) : round(end * rate)][: self._most] for start, end in spans]
-        if cuts and UNDETECTED in prefix:
-            prefix = self._with_language(cuts[0], prefix)
-        found: list[tuple[float, Hypothesis]] = []
-        for first in tqdm(range(0, len(spans), WINDOWS), unit="windows", unit_scale=WINDOWS, leave=False, disable=None):
-            some, starts = cuts[first : first + WINDOWS], [start for start, _ in spans[first : first + WINDOWS]]
-            lengths = torch.tensor([len(cut) for cut in some], device=samples.device)
-            padded = nn.utils.rnn.pad_sequence(some, batch_first=True)
-            names = [f"{id}@{start:g}" for start in starts]
-            found += zip(starts, self._heard(padded, lengths, [prefix] * len(some), names, settings), strict=True)
-        return _joined(found)
+        """Of a recording of any length (n,)."""
+        frontend = self.frontend
+        windows = windows_of(samples, frontend.rate, frontend.seconds)
+        if windows and UNDETECTED in prefix:
+            prefix = self._with_language(windows[0].samples, prefix)
+
+        def hear(some: Sequence[Window]) -> list[Hypothesis]:
+            lengths = torch.tensor([len(window.samples) for window in some], device=samples.device)
+            padded = nn.utils.rnn.pad_sequence([window.samples for window in some], batch_first=True)
+            names = [f"{id}@{window.start:g}" for window in some]
+            return self._heard(padded, lengths, [prefix] * len(some), names, settings)
+
+        return long_form(windows, hear, least=0.0 if frontend.own_length else frontend.seconds)
 
     def _with_language(self, samples: torch.Tensor, prefix: Sequence[int]) -> list[int]:
         """The prefix with the language of these samples (n,), which then holds for all of their recording."""
@@ -231,26 +224,6 @@ class Whisper(nn.Module):
         frontend.save(folder)
         settings = {name: getattr(speech, name) for name in ("language", "task", "proxy", "context")}
         save_settings(folder, {"normaliser": frontend.normaliser, **settings})
-
-
-def _joined(found: Sequence[tuple[float, Hypothesis]]) -> Hypothesis:
-    """One hypothesis of those of windows that begin at these seconds."""
-    said = [(start, one) for start, one in found if one.text]
-    if not said:
-        return Hypothesis("", confidence=found[0][1].confidence if found else None)
-    weights = [len(one.text) for _, one in said]
-    logs = [np.log(max(one.confidence, 1e-9)) for _, one in said]
-    return Hypothesis(
-        join(one.text for _, one in said),
-        float(np.exp(np.average(logs, weights=weights))),
-        tuple(_shifted(start, word) for start, one in said for word in one.words),
-        tuple(_shifted(start, segment) for start, one in said for segment in one.segments),
-    )
-
-
-def _shifted(by: float, timed: tuple[str, float, float]) -> tuple[str, float, float]:
-    written, start, end = timed
-    return written, round(start + by, 3), round(end + by, 3)
 
 
 def _real(frames: torch.Tensor, most: int) -> torch.Tensor:

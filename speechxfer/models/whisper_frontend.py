@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from speechxfer import text
 from speechxfer.columns import join
@@ -167,9 +168,9 @@ class WhisperFrontend:
     def collate(self, items: Sequence[Item]) -> Batch:
         """Labels are (batch, tokens), one place ahead of the decoder's inputs; -100 where nothing is asked."""
         lengths = torch.tensor([len(item.samples) for item in items])
-        samples = torch.zeros(len(items), int(lengths.max()))
-        for row, item in zip(samples, items, strict=True):
-            row[: len(item.samples)] = torch.from_numpy(item.samples)
+        samples = [torch.from_numpy(item.samples) for item in items]
+        # One alone may be of hours, and is not copied.
+        samples = samples[0][None] if len(items) == 1 else nn.utils.rnn.pad_sequence(samples, batch_first=True)
         seen = lengths / self.rate if self.own_length else torch.clamp(lengths / self.rate, min=self.seconds)
         inputs = {
             "samples": samples,
