@@ -15,16 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from speechxfer import Data, Decode, Example, Optim, Perturb, Run, Source, Speech, Task, read_manifest, write_manifest
+from speechxfer import Data, Decode, Optim, Perturb, Run, Source, Speech, Task, read_manifest
 from speechxfer.demo import WHISPER
-from speechxfer.demo.corpus import SAMPLE_RATE, CorpusSpec, write_corpus
-from speechxfer.pieces import load_pieces
+from speechxfer.demo.corpus import CorpusSpec, write_corpus
+from speechxfer.pieces import write_stitched
 from speechxfer.predict import predict
 from speechxfer.prediction import read_predictions
 from speechxfer.scoring.items import Items, extract
-from speechxfer.stitch import stitch
 from speechxfer.task import Guards
 from speechxfer.train import train
 
@@ -50,19 +48,8 @@ def prepare() -> dict[str, Path]:
     written["short"] = written.pop("scottish-test")
     written["long"] = RUNS / "data/scottish-test-joined.jsonl"
     if not written["long"].is_file():
-        write_manifest(written["long"], list(joined(written["short"])))
+        write_stitched(written["short"], written["long"])
     return written
-
-
-def joined(manifest: Path) -> list[Example]:
-    """Write every utterance of a manifest once in recordings of up to 30 s of one speaker, with the time of each."""
-    together, folder = stitch(read_manifest(manifest)), manifest.parent / "audio" / f"{manifest.stem}-joined"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(together.ways[0]):
-        example, path = together[number], folder / f"{number:04d}.flac"
-        samples, times = load_pieces(example, SAMPLE_RATE)
-        soundfile.write(path, samples, SAMPLE_RATE)
-        yield replace(example, id=path.stem, audio=path, pieces=(), segments=tuple(times))
 
 
 def task(data: dict[str, Path], steps: int, seed: int, context: str, share: float) -> Task:

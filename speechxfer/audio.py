@@ -10,13 +10,16 @@ import struct
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 import soundfile
 import soxr
 
 from speechxfer.errors import AudioError
+
+if TYPE_CHECKING:
+    import av
 
 END_SLACK = 0.1  # seconds that `end`, or the length in a compressed file's header, may lie beyond the last sample
 SILENT_PEAK = 1e-5  # -100 dB of full scale: below the last bit of 16-bit audio
@@ -236,7 +239,9 @@ def _ogg_missing(path: Path) -> int:
 # --- av --------------------------------------------------------------------------------------------------------------
 
 
-def _open_av(path: Path) -> av.container.InputContainer:
+def _open_av(path: Path) -> "av.container.InputContainer":
+    import av
+
     try:
         container = av.open(os.fspath(path))
     except (av.error.FFmpegError, OSError) as error:
@@ -248,13 +253,15 @@ def _open_av(path: Path) -> av.container.InputContainer:
     return container
 
 
-def _has_index(container: av.container.InputContainer) -> bool:
+def _has_index(container: "av.container.InputContainer") -> bool:
     """Whether times in the file are exact. Bare streams (ADTS AAC, AC-3) estimate them from the bit rate."""
     return container.format.name.split(",")[0] in ("mov", "matroska", "asf")
 
 
-def _av_seconds(path: Path, container: av.container.InputContainer) -> float:
+def _av_seconds(path: Path, container: "av.container.InputContainer") -> float:
     """Length of the first audio stream in seconds; counts packets, moving the container, where no header says it."""
+    import av
+
     stream = container.streams.audio[0]
     if _has_index(container):
         if stream.duration:
@@ -272,6 +279,8 @@ def _av_seconds(path: Path, container: av.container.InputContainer) -> float:
 
 def _read_av(path: Path, start: float | None, end: float | None) -> tuple[np.ndarray, int]:
     """float32 (samples, channels) and the native rate."""
+    import av
+
     with _open_av(path) as container:
         seconds = _av_seconds(path, container)
     with _open_av(path) as container:

@@ -1,12 +1,16 @@
 """The samples of an example, and when in them each thing is said; of a stitched one the pieces, one after the other."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soundfile
 
 from speechxfer import audio
-from speechxfer.manifest import Example
+from speechxfer.manifest import Example, read_manifest, write_manifest
 from speechxfer.perturb import perturb
+from speechxfer.stitch import stitch
 from speechxfer.voice_activity import extent
 
 if TYPE_CHECKING:
@@ -45,3 +49,22 @@ def _times(piece: Example) -> tuple[tuple[str, float, float], ...]:
     if piece.segments or not piece.words:
         return piece.segments
     return ((piece.text or "", piece.words[0][1], piece.words[-1][2]),)
+
+
+def write_stitched(manifest: str | Path, out: str | Path, *, seconds: float = 30.0, rate: int = 16_000) -> Path:
+    """Write every utterance of a manifest once in recordings of up to `seconds`, with the time of each: a test set.
+
+    `out` is the manifest to write; FLAC files come into a folder of its name beside it. Returns `out`. Raises
+    AudioError, ManifestError.
+    """
+    together, out = stitch(read_manifest(manifest), seconds), Path(out)
+    folder = out.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number in range(together.ways[0]):
+        example, path = together[number], folder / f"{number:05d}.flac"
+        samples, times = load_pieces(example, rate)
+        soundfile.write(path, samples, rate)
+        written.append(replace(example, audio=path, seconds=len(samples) / rate, pieces=(), segments=tuple(times)))
+    write_manifest(out, written)
+    return out

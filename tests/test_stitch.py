@@ -19,7 +19,7 @@ from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, Manifest, read_manifest
 from speechxfer.models.base import Noise
 from speechxfer.perturb import Perturb
-from speechxfer.pieces import load_pieces
+from speechxfer.pieces import load_pieces, write_stitched
 from speechxfer.resume import fingerprint
 from speechxfer.stitch import WAYS, Stitched, stitch, windows
 from speechxfer.task import Data, Run, Source, Task, override
@@ -457,3 +457,25 @@ def test_noise_is_of_the_whole_and_drawn_from_its_generator(pieces):
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     np.testing.assert_allclose((one / plain)[10:-10], one[2000] / plain[2000], rtol=1e-4)
+
+
+def test_a_set_written_as_longer_recordings_has_every_utterance_once_and_its_time(tmp_path):
+    rng, rows, sounds = np.random.default_rng(0), [], {}
+    for number, length in enumerate(rng.uniform(0.4, 0.9, 12)):
+        tone = np.sin(2 * np.pi * (200 + 50 * number) * np.arange(round(length * RATE)) / RATE) / 2
+        sounds[f"w{number}"] = np.pad(tone, round(0.1 * RATE)).astype(np.float32)
+        soundfile.write(tmp_path / f"{number}.wav", sounds[f"w{number}"], RATE)
+        rows.append({"id": f"u{number}", "audio": f"{number}.wav", "text": f"w{number}", "lang": "en"})
+    rows = [row | {"group": {"speaker": "a" if i < 8 else "b"}} for i, row in enumerate(rows)]
+    out = write_stitched(written(tmp_path, rows), tmp_path / "long.jsonl", seconds=3.0, rate=RATE)
+    read = read_manifest(out, require=("audio", "text"))
+    assert len(read) < 8 and all(e.seconds <= 3.0 and {"speaker"} == e.group.keys() for e in read)
+    assert sorted(word for e in read for word in e.text.split()) == sorted(sounds)
+    for example in read:
+        samples, _ = soundfile.read(example.audio, dtype="float32")
+        assert [text for text, *_ in example.segments] == example.text.split()
+        for text, start, end in example.segments:
+            said = samples[round(start * RATE) : round(end * RATE)]
+            assert len(said) == pytest.approx(len(sounds[text]) - 0.2 * RATE, abs=0.05 * RATE)
+            strongest = np.abs(np.fft.rfft(said)).argmax() * RATE / len(said)
+            assert strongest == pytest.approx(200 + 50 * int(text[1:]), abs=5), "another tone is another utterance"
