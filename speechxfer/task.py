@@ -169,6 +169,7 @@ class Run:
     precision: str = "auto"  # auto, fp32, bf16 or fp16
     attention: str = "auto"  # auto, sdpa, eager or flash_attention_2
     checkpointing: bool = False  # layers are computed again in the backward pass: less memory, a third more time
+    compile: bool = False  # the first steps compile the layers, which takes minutes (benchmarks/compile.py)
     device: str = "auto"
     max_skips: int = 10  # steps with a loss that is not finite, before training stops
 
@@ -179,6 +180,8 @@ class Run:
         if wrong or not self.epochs > 0:
             found = ", ".join(f"run.{name} is {value}; expected >= {least[name]}" for name, value in wrong.items())
             raise ConfigError(found or f"run.epochs is {self.epochs}; expected > 0")
+        if self.compile and self.checkpointing:  # torch 2.11 fails on some layers of Whisper
+            raise ConfigError("run.compile and run.checkpointing are both true; expected one of them")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from speechxfer import checkpoint, perturb, resume
+from speechxfer.compilation import compile_layers, compiling, uncompiled
 from speechxfer.data import Share, TrainingBatches, check_noise, read_limited, read_mixture, shares
 from speechxfer.errors import ManifestError, TrainingError
 from speechxfer.evaluate import Dev, collapse_advice
@@ -123,6 +124,8 @@ class _Training:
         for adaptation in task.adapt:
             adaptation.setup(self.model)
         self.model.to(here.device).train()
+        if task.run.compile:
+            compile_layers(self.model)
         self.depth = depths(self.model)
         self.optimiser = make_optimiser(self.model, task.optim)
         self.scaler = self.precision.scaler(here.device)
@@ -145,7 +148,8 @@ class _Training:
         self._introduce(log, first)
         previous = signal.signal(signal.SIGTERM, self._terminate)
         try:
-            return self._loop(first, log)
+            with compiling() if self.task.run.compile else nullcontext():
+                return self._loop(first, log)
         finally:
             signal.signal(signal.SIGTERM, previous)
             log.close()
@@ -259,7 +263,8 @@ class _Training:
 
     def _evaluate(self, done: int, log: TrainingLog) -> None:
         """Score dev, keep the best weights, warn of a collapse."""
-        score = self.dev.score(self.model, self.precision)
+        with uncompiled() if self.task.run.compile else nullcontext():
+            score = self.dev.score(self.model, self.precision)
         log.dev(done, score.figures)
         self.state.ever_spoke |= score.spoke
         if score.empty == 1:

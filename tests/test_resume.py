@@ -378,7 +378,7 @@ def test_of_every_field_it_is_said_whether_it_touches_the_weights():
     touch |= {f"speech.{name}" for name in ("language", "task", "proxy", "context", "timestamps")}
     touch |= {f"optim.{one.name}" for one in dataclasses.fields(Optim)}
     touch |= {f"run.{name}" for name in ("steps", "epochs", "seed", "batches_per_step", "eval_every", "patience")}
-    touch |= {f"run.{name}" for name in ("best_by", "precision", "attention", "checkpointing")}
+    touch |= {f"run.{name}" for name in ("best_by", "precision", "attention", "checkpointing", "compile")}
     assert not touch & FREE
     assert touch | FREE == tasks.fields(Task(name="", model="")).keys()
 

@@ -5,8 +5,8 @@
 
 What is counted: weights, gradients, the two moments of AdamW, and what autograd keeps of the forward pass for each
 second of audio. What is not: the CUDA context and its libraries (0.5 to 1 GiB), the allocator's unused blocks, buffers
-of single operations. The terms are checked against what torch saves, in tests/test_whisper_memory.py; those of
-checkpointing follow from them and were not measured.
+of single operations. The terms are checked in tests/test_whisper_memory.py against what torch saves, and holds while it
+computes a layer again; `python benchmarks/whisper_sizes.py` compares whole training steps with the formula.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class Memory:
     gradients: int
     moments: int
     activations: float  # per second
-    passing: float  # what one layer takes while it is computed again, per second; 0 without checkpointing
+    passing: float  # what one layer takes beside its input while it is computed again; 0 without checkpointing
 
     @property
     def fixed(self) -> int:
@@ -90,9 +90,19 @@ def memory(
         everything += trainable
     kept, passing = _activations(config, bf16, lora, checkpointing, tokens)
     weights = FP32 * everything
-    if bf16:  # autocast keeps a copy of each matrix until the gradients are there
-        weights += BF16 * everything
+    if bf16:
+        weights += BF16 * (_fixed_copies(config) if lora and checkpointing else everything)
     return Memory(everything, trainable, weights, FP32 * trainable, 2 * FP32 * trainable, kept, passing)
+
+
+def _fixed_copies(config: dict[str, Any]) -> int:
+    """How many of the weights that do not learn have their copy in bf16 at one time, with layers computed again.
+
+    Autocast keeps the copies of weights that learn, and autograd those that a gradient has to pass; but a layer that
+    is computed again has its own no longer than that takes. Left are the output layer's and those of one decoder layer.
+    """
+    d = config["d_model"]
+    return config["vocab_size"] * d + 8 * d * d + 2 * d * config["decoder_ffn_dim"]
 
 
 def _activations(
@@ -119,7 +129,8 @@ def _activations(
     layers = (config["encoder_layers"], config["decoder_layers"])
     if checkpointing:
         kept = FP32 * d * (layers[0] * FRAMES + layers[1] * tokens)
-        passing = max(FRAMES * encoder_layer, tokens * decoder_layer + FRAMES * cross)
+        above = FP32 * d  # the input, which is kept
+        passing = max(FRAMES * (encoder_layer - above), tokens * (decoder_layer - above) + FRAMES * cross)
     else:
         kept = layers[0] * FRAMES * encoder_layer + layers[1] * (tokens * decoder_layer + FRAMES * cross)
         passing = 0.0

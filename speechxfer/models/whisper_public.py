@@ -15,12 +15,16 @@ _SIZES = {
     "large-v2": (1280, (32, 32), 20),
     "large-v3": (1280, (32, 32), 20),
     "turbo": (1280, (32, 4), 20),
+    "distil-small.en": (768, (12, 4), 12),
+    "distil-medium.en": (1024, (24, 2), 16),
+    "distil-large-v2": (1280, (32, 2), 20),
     "distil-large-v3": (1280, (32, 2), 20),
+    "distil-large-v3.5": (1280, (32, 2), 20),
 }
 _SIZES |= {f"{name}.en": _SIZES[name] for name in ("tiny", "base", "small", "medium")}
 NAMES = tuple(_SIZES)
 
-# Cross-attention heads that follow time, as layer.head: openai/whisper's _ALIGNMENT_HEADS.
+# Cross-attention heads that follow time, as layer.head: openai/whisper's _ALIGNMENT_HEADS; distil's own.
 _ALIGNMENT_HEADS = {
     "tiny": "2.2 3.0 3.2 3.3 3.4 3.5",
     "tiny.en": "1.0 2.0 2.5 3.0 3.1 3.2 3.3 3.4",
@@ -36,6 +40,7 @@ _ALIGNMENT_HEADS = {
     ),
     "large-v3": "7.0 10.17 12.18 13.12 16.1 17.14 19.11 21.4 24.1 25.6",
     "turbo": "2.4 2.11 3.3 3.6 3.11 3.14",
+    "distil-small.en": "1.7 2.0 2.3 2.4 3.2 3.4 3.5 3.10",
 }
 
 
@@ -48,9 +53,9 @@ def public(name: str) -> dict[str, Any]:
     end = TEXT_PIECES - english
     return architecture(d_model, layers, heads, 4 * d_model, 128 if third_edition(name) else 80) | dict(
         vocab_size=51_865 + third_edition(name) - english,
-        bos_token_id=end,
+        bos_token_id=TEXT_PIECES,  # a slip of the hub's where it is not the end, and the next too: they change nothing
         eos_token_id=end,
-        pad_token_id=end - (name == "large-v3"),  # a slip of the hub's, which changes nothing
+        pad_token_id=end - (name in ("large-v3", "distil-large-v3")),
         decoder_start_token_id=end + 1,
         begin_suppress_tokens=[220, end],
     )
@@ -73,6 +78,12 @@ def architecture(d_model: int, layers: tuple[int, int], heads: int, ffn: int, me
     )
 
 
+def smaller(config: dict[str, Any], width: int, layers: int) -> dict[str, Any]:
+    """The same with layers of another width, in heads of 64 as all have them, and of each stack at most so many."""
+    stacks = min(layers, config["encoder_layers"]), min(layers, config["decoder_layers"])
+    return config | architecture(width, stacks, width // 64, 4 * width, config["num_mel_bins"])
+
+
 def alignment_heads(name: str) -> list[list[int]] | None:
     """(layer, head) of the cross-attention heads that follow time; None where they are not known."""
     heads = _ALIGNMENT_HEADS.get(name)
@@ -81,4 +92,4 @@ def alignment_heads(name: str) -> list[list[int]] | None:
 
 def third_edition(name: str) -> bool:
     """Whether it has large-v3's features (128 mels) and vocabulary (with Cantonese)."""
-    return name in ("large-v3", "turbo", "distil-large-v3")
+    return name == "turbo" or "large-v3" in name

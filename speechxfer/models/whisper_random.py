@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from speechxfer.errors import ConfigError
 from speechxfer.models.folder import new_folder, read_json
-from speechxfer.models.whisper_public import TEXT_PIECES, alignment_heads, architecture, public, third_edition
+from speechxfer.models.whisper_public import TEXT_PIECES, alignment_heads, architecture, public, smaller, third_edition
 
 if TYPE_CHECKING:
     import torch
@@ -148,19 +148,22 @@ def _constant_row(
 # --- public sizes -----------------------------------------------------------------------------------------------------
 
 
-def write_public(folder: Path, name: str, tokenizer_folder: Path, *, seed: int = 0) -> Path:
+def write_public(
+    folder: Path, name: str, tokenizer_folder: Path, *, size: tuple[int, int] | None = None, seed: int = 0
+) -> Path:
     """Write a public size with random float16 weights and the pieces of the public multilingual tokenizer.
 
     large-v3's vocabulary is that one with Cantonese. That of the .en checkpoints is another, one piece smaller; theirs
     here has the right ids of special tokens, but multilingual pieces. The weights repeat a million random numbers, so
-    the largest takes seconds. Raises ConfigError: an unknown name, another tokenizer, `folder` not empty.
+    the largest takes seconds. size: (width, layers of a stack at most), for all of the kind but its size; a multiple
+    of 64. Raises ConfigError: an unknown name, another tokenizer, `folder` not empty.
     """
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     from speechxfer.models.pretrained import quiet
 
-    settings = public(name)
+    settings = public(name) if size is None else smaller(public(name), *size)
     model = read_json(tokenizer_folder / "tokenizer.json").get("model", {})
     if len(model.get("vocab", ())) != TEXT_PIECES:
         found = f"has {len(model.get('vocab', ()))} text pieces"
@@ -173,7 +176,7 @@ def write_public(folder: Path, name: str, tokenizer_folder: Path, *, seed: int =
             net = WhisperForConditionalGeneration(WhisperConfig(**settings))
         net.load_state_dict(_quick_weights(net, seed), assign=True)
         net.tie_weights()
-        _save(partial, net, ids, not name.endswith(".en"), alignment_heads(name))
+        _save(partial, net, ids, not name.endswith(".en"), None if size else alignment_heads(name))
     return folder
 
 
