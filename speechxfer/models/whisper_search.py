@@ -78,6 +78,7 @@ def search(
         decoder_start_token_id=tokens.start,
         eos_token_id=tokens.end,
         pad_token_id=tokens.end,
+        suppress_tokens=[],  # in place of the checkpoint's: see _Never
         begin_suppress_tokens=not_first(net),
     )
     # _Stop before the rules of times: a row that may only end must not be told that a time has to follow
