@@ -5,7 +5,7 @@
 
 The shipped Whisper is first taught to hear 30 s padded with silence, as those of the hub do. From there it learns ten
 minutes of Scottish speech: padded, and on its own length with several shares of stitched audio (data.stitch). Scored:
-an hour of single utterances and the same hour joined to 30 s: WER, by what part of padding's it is above that, with a
+minutes of single utterances and the same ones joined to 30 s: WER, by what part of padding's it is above that, with a
 95 % interval (paired, over speakers), and the starts and ends of phrases that were told within 0.2 s. What is there
 already is not made again; an hour and a half on a core, nearly all of it the padding.
 """
@@ -34,15 +34,15 @@ GREEDY = Decode(beams=1, guards=Guards(temperatures=()))
 RESAMPLES = 2000
 
 
-def prepare() -> dict[str, Path]:
-    """The manifests by name."""
+def prepare(minutes: float) -> dict[str, Path]:
+    """The manifests by name, those of the test with so many minutes."""
     written = {
         f"{accent}-{split}": write_corpus(RUNS / "data", CorpusSpec(accent, split, minutes))
         for accent, split, minutes in (
             ("american", "train", 60),
             ("scottish", "train", 10),
             ("scottish", "dev", 3),
-            ("scottish", "test", 60),
+            ("scottish", "test", minutes),
         )
     }
     written["short"] = written.pop("scottish-test")
@@ -111,9 +111,10 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--steps", type=int, default=300, help="of adapting")
     asked.add_argument("--padded-steps", type=int, default=300, help="of learning to hear 30 s")
+    asked.add_argument("--minutes", type=float, default=60, help="of the test set")
     asked.add_argument("--seed", type=int, default=0)
     given = asked.parse_args()
-    data = prepare()
+    data = prepare(given.minutes)
     if not (RUNS / "padded").is_dir():
         learn = task(data, given.padded_steps, 0, "full", 0.1)
         learn = replace(learn, model=str(WHISPER), train=str(data["american-train"]))

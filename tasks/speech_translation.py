@@ -27,7 +27,7 @@ TASK = Task(
     test=str(DATA / "american-hi-test.jsonl"),
     data=Data(batch_seconds=60, perturb=Perturb(speed=(0.85, 0.92, 1.0, 1.08, 1.17))),
     optim=Optim(lr=1e-3, schedule="linear"),
-    run=Run(steps=2000, eval_every=250, save_every=250, best_by="chrf++"),
+    run=Run(steps=1200, eval_every=300, save_every=300, best_by="chrf++"),
     metrics=("chrf++", "bleu"),
     require={"chrf++": ">= 60"},
 )
