@@ -3,7 +3,7 @@
     python tasks/pretrain_whisper.py run --out runs/pretrain-whisper
 
 writes 15 hours of espeak-ng speech (1.7 GB, runs/pretrain-whisper-data) and trains on single sentences, at other speeds
-each time they come. Three shorter goes, each from the one before, teach it the times of phrases and up to 30 s at once:
+each time they come. Four shorter goes, each from the one before, teach it the times of phrases and up to 30 s at once:
 
     R=runs/pretrain-whisper; GO="python tasks/pretrain_whisper.py train --set speech.timestamps=0.5"
     $GO --out $R-2 --model $R/best --set run.steps=4500 --set optim.lr=1e-3 --set data.batch_seconds=60 \\
@@ -11,10 +11,12 @@ each time they come. Three shorter goes, each from the one before, teach it the 
     GO="$GO --set run.batches_per_step=2 --set optim.lr=8e-4 --set data.stitch=0.5"
     $GO --out $R-3 --model $R-2/best --set run.steps=1000 --set data.max_seconds=12
     $GO --out $R-4 --model $R-3/last --set run.steps=1900 --set data.batch_seconds=36
+    $GO --out $R-5 --model $R-4/last --set run.steps=3300 --set data.batch_seconds=36 --set data.stitch=0.6 \\
+        --set optim.lr=1e-3
 
 Width 128, six encoder and three decoder layers, 2.6 M parameters: each encoder layer is as useful as it is cheap, since
-the decoder only spells what the encoder heard. The pieces are characters, English and Hindi, and
-letters that begin a word; with 1,500 pieces and a CTC weight of 0.3 it had learnt next to nothing after 28 hours heard.
+the decoder only spells what the encoder heard. The pieces are characters, English and Hindi, and letters that begin a
+word; with 1,500 pieces and a CTC weight of 0.3 it had learnt next to nothing after 28 hours heard.
 
 What is shipped has the public number of tokens (`speechxfer.models.whisper_random.pad_vocabulary`) and float16 weights
 (`python -m speechxfer.demo.shrink`): of its 18 MB the 13 MB of unused tokens are one row over and over.
