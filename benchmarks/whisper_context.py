@@ -46,7 +46,7 @@ def prepare(minutes: float) -> dict[str, Path]:
         )
     }
     written["short"] = written.pop("scottish-test")
-    written["long"] = RUNS / "data/scottish-test-joined.jsonl"
+    written["long"] = RUNS / f"data/scottish-test-{minutes:g}-joined.jsonl"
     if not written["long"].is_file():
         write_stitched(written["short"], written["long"])
     return written

@@ -53,7 +53,7 @@ def train(given: argparse.Namespace) -> None:
     from speechxfer.models.whisper_random import Size, write_random
 
     with tempfile.TemporaryDirectory() as folder:  # for what libraries take when they first run
-        steps(write_random(Path(folder) / "m", Size(), [TEXT]), given)
+        steps(write_random(Path(folder) / "m", Size(multilingual=not given.names[0].endswith(".en")), [TEXT]), given)
     before = status("VmRSS")
     labels = steps(given.here, given)
     print(status("VmHWM") - before, labels)

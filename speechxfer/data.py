@@ -21,7 +21,7 @@ from speechxfer.models.base import Batch, Frontend, Noise
 from speechxfer.parallel import Ranks
 from speechxfer.perturb import Perturb, speeds
 from speechxfer.plan import Plan, by_length, cut, draw
-from speechxfer.problems import Problems
+from speechxfer.problems import PIECE_TOLERANCE, Problems
 from speechxfer.stitch import Stitched, stitch, windows
 from speechxfer.task import Data, Run, Source
 
@@ -153,13 +153,14 @@ def within_limits(manifest: Manifest, data: Data) -> tuple[Manifest, list[str]]:
     seconds, longest = manifest.seconds, data.longest
     long = seconds > longest
     if data.max_seconds is None:
+        long = seconds > longest + PIECE_TOLERANCE  # corpora that were cut to it are a few hundredths over
         problems, rows = Problems(manifest.name), np.flatnonzero(long)
         advice = "give `segments` with times, or cut it with start/end; data.max_seconds=30 leaves out what is longer"
         problems.add_rows(
             "long",
             manifest.column("line").to_numpy()[rows],
             lambda place: (
-                f"{manifest[int(rows[place])].id} lasts {seconds[rows[place]]:.1f} s with one text; expected"
+                f"{manifest[int(rows[place])].id} lasts {seconds[rows[place]]:.2f} s with one text; expected"
                 f" at most {longest:g} s: {advice}"
             ),
         )

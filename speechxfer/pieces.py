@@ -23,9 +23,9 @@ def load_pieces(
     """float32 (samples,) at `rate` Hz, and (text, start, end) in seconds of its segments, where they are known.
 
     A piece with word times is one segment, from its first word to its last; of a stitched example one without any times
-    too, from where it is loud to where it is not. Noise is of the
-    whole: one speed, one room, one level. Times are counted in the samples that there are, not those of the manifest,
-    and follow the speed. Segments in which nothing is said have none. Raises AudioError.
+    too, from where it is loud to where it is not. Noise is of the whole: one speed, one room, one level. Times are
+    counted in the samples that there are, not those of the manifest, and follow the speed. Segments in which nothing is
+    said have none. Raises AudioError.
     """
     sounds, times, before = [], [], 0
     for piece in example.pieces or (example,):
@@ -54,17 +54,25 @@ def _times(piece: Example) -> tuple[tuple[str, float, float], ...]:
 def write_stitched(manifest: str | Path, out: str | Path, *, seconds: float = 30.0, rate: int = 16_000) -> Path:
     """Write every utterance of a manifest once in recordings of up to `seconds`, with the time of each: a test set.
 
-    `out` is the manifest to write; FLAC files come into a folder of its name beside it. Returns `out`. Raises
+    `out` is the manifest to write; FLAC files come into the folder NAME-audio beside it. Returns `out`. Raises
     AudioError, ManifestError.
     """
-    together, out = stitch(read_manifest(manifest), seconds), Path(out)
-    folder = out.with_suffix("")
+    together, out = stitch(read_manifest(manifest, require=("audio", "text")), seconds), Path(out)
+    folder = out.with_name(f"{out.stem}-audio")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for number in range(together.ways[0]):
         example, path = together[number], folder / f"{number:05d}.flac"
         samples, times = load_pieces(example, rate)
         soundfile.write(path, samples, rate)
-        written.append(replace(example, audio=path, seconds=len(samples) / rate, pieces=(), segments=tuple(times)))
+        length = len(samples) / rate
+        segments = ((text, *_span(start, end, length)) for text, start, end in times)
+        written.append(replace(example, audio=path, seconds=length, pieces=(), segments=tuple(segments)))
     write_manifest(out, written)
     return out
+
+
+def _span(start: float, end: float, length: float, least: float = 0.02) -> tuple[float, float]:
+    """The times as a manifest may have them: within the audio, and the end behind the start."""
+    start = min(start, length - least)
+    return start, min(max(end, start + least), length)

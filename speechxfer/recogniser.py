@@ -39,9 +39,8 @@ class Recogniser:
 
         A recording is a path to any audio file, or (samples, rate) with samples (n,) mono in -1..1. Recordings are
         read at the model's rate, all of them first, and decoded in batches of about the same length; `predict` reads
-        those of a manifest, however many hours, as it goes. `lang` is the language of what is to
-        be written, and `decode` how it is found: times of phrases, n_best. A CTC model heeds neither of them.
-        Raises AudioError for a file that cannot be read, naming it, and for samples that are not as said here,
+        those of a manifest, however many hours, as it goes. `lang` is the language of what is to be written, and
+        `decode` how it is found: times of phrases, n_best. A CTC model heeds neither of them. Raises AudioError for a file that cannot be read, naming it, and for samples that are not as said here,
         ConfigError for a language that the model does not know.
         """
         if isinstance(sound, (str, Path)) or _is_array(sound):
@@ -99,7 +98,7 @@ class Recogniser:
             raise AudioError(f"{np.count_nonzero(~np.isfinite(samples))} of {len(samples)} samples are NaN or infinite")
         if not from_rate > 0:
             raise AudioError(f"rate is {from_rate}; expected samples per second, such as {rate}")
-        resampled = audio.resample(samples.astype(np.float32, copy=False), from_rate, rate)
+        resampled = audio.resample(np.require(samples, np.float32, ("C", "W")), from_rate, rate)
         if not len(resampled):
             raise AudioError(f"{len(samples)} samples at {from_rate} Hz are not one sample at {rate} Hz")
         return resampled

@@ -69,15 +69,15 @@ def test_a_manifest_of_long_recordings_alone_is_refused_unless_they_have_segment
 
 
 def test_recordings_with_one_text_that_are_too_long_are_refused_by_name_unless_a_limit_leaves_them_out(tmp_path):
-    rows = [{"seconds": 5, "text": "w", "id": "short"}]
+    rows = [{"seconds": 30.05, "text": "w", "id": "short"}]
     rows += [{"seconds": 31 + i, "text": "z", "id": f"long-{i}"} for i in range(25)]
     path = write(tmp_path, *rows)
     with pytest.raises(ManifestError) as refused:
         read_limited(path, "audio", Data())
     first, *_, last = str(refused.value).splitlines()
-    assert first.startswith(f"{path}:2: long-0 lasts 31.0 s with one text; expected at most 30 s: give `segments`")
+    assert first.startswith(f"{path}:2: long-0 lasts 31.00 s with one text; expected at most 30 s: give `segments`")
     assert "data.max_seconds=30 leaves out what is longer" in first and last.endswith("... and 5 more of this kind")
-    manifest, (said,) = read_limited(path, "audio", Data(max_seconds=30))
+    manifest, (said,) = read_limited(path, "audio", Data(max_seconds=30.5))
     assert [e.id for e in manifest] == ["short"] and "left out 25 of 26" in said
     assert len(read_limited(path, "audio", Data(max_seconds=60))[0]) == 26
 

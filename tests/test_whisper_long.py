@@ -119,6 +119,8 @@ def test_a_window_that_says_nothing_takes_nothing_from_the_other():
     assert over("a b", "c d e", since=1) == "a b c d e"
     windows = [Window(0, 20, torch.empty(0)), Window(16, 40, torch.empty(0))]
     assert joined(windows, [Hypothesis("", 0.25), Hypothesis("", 0.75)]) == Hypothesis("", 0.25)
+    drawn_out = heard(0, [("a", 3.0, 3.5), ("b", 4.0, 20.0)])
+    assert joined(windows, [drawn_out, heard(16, timed("q r s", 16.2))]).text == "a b q r s"
 
 
 def test_hindi_words_are_compared_with_their_marks():

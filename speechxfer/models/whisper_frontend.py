@@ -195,7 +195,7 @@ class WhisperFrontend:
     def problems(self, manifest: Manifest, lengths: np.ndarray, speed: float = 1.0) -> list[str]:
         """Languages that are not known or not said, texts of too many labels, audio that is too long, by file:line."""
         problems = [problem for problem, _ in self._told_problems(manifest, said=True)]
-        for index in np.flatnonzero(manifest.seconds > self.seconds + 1e-6):
+        for index in np.flatnonzero(manifest.seconds > self.seconds + ROUNDED / self.rate + 1e-6):
             problems.append(
                 f"{manifest.where(int(index))}: {manifest.seconds[index]:.1f} s of audio with one text; the model hears"
                 f" {self.seconds:g} s at once: set data.max_seconds={self.seconds:g} and give `segments` with times, or"

@@ -23,6 +23,7 @@ from speechxfer.voice_activity import windows
 AT_ONCE = 80.0  # seconds of windows that are heard together: what a batch has by default
 OVERLAP = 1 / 6  # of a window, at most: 5 s, in which even slow speech has some words that neither edge touches
 APART = 1.0  # seconds, at most, between the times that two windows give one word
+LASTS = 2.0  # seconds, at most, that a word is said: one that lasts longer was drawn out over a silence
 
 Timed = tuple[str, float, float]  # a word or a phrase, with its start and end in seconds
 
@@ -129,7 +130,7 @@ def seam(left: Sequence[Timed], right: Sequence[Timed], start: float, end: float
         i, j = max(runs, key=runs.__getitem__)
         behind = runs[i, j][1] // 2  # pairs of the run that the right one says
         return i + 1 - behind, j + 1 - behind
-    if all(word[2] <= start for word in left) or all(word[1] >= end for word in right):
+    if all(min(word[2], word[1] + LASTS) <= start for word in left) or all(word[1] >= end for word in right):
         return len(left), 0
     middle = (start + end) / 2
     borders = [border for word in left for border in word[1:] if start < border < end]
