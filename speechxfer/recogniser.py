@@ -40,8 +40,9 @@ class Recogniser:
         A recording is a path to any audio file, or (samples, rate) with samples (n,) mono in -1..1. Recordings are
         read at the model's rate, all of them first, and decoded in batches of about the same length; `predict` reads
         those of a manifest, however many hours, as it goes. `lang` is the language of what is to be written, and
-        `decode` how it is found: times of phrases, n_best. A CTC model heeds neither of them. Raises AudioError for a file that cannot be read, naming it, and for samples that are not as said here,
-        ConfigError for a language that the model does not know.
+        `decode` how it is found: times of phrases, n_best. A CTC model heeds neither of them. Raises AudioError for a
+        file that cannot be read, naming it, and for samples that are not as said here, ConfigError for a language that
+        the model does not know.
         """
         if isinstance(sound, (str, Path)) or _is_array(sound):
             return self.transcribe([sound], decode=decode, lang=lang, batch_seconds=batch_seconds)[0]
