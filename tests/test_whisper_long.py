@@ -434,5 +434,6 @@ def test_an_hour_takes_the_memory_of_its_samples_and_shows_how_far_it_is(folder,
     samples = 48 * 60 * RATE * 4  # bytes by which the hour is longer
     assert long - short < 1.4 * samples, "once, as the file has them; no window stays"
     percents = [int(found) for found in re.findall(r"(\d+)%\|", shown)]
-    assert percents.count(0) == 2 and len(set(percents)) > 4, "a bar for each of the two"
+    assert percents.count(0) == 2, "a bar for each of the two"
+    assert set(percents) - {0, 100}, "it moves while the hour is heard; how often it is drawn hangs on the machine"
     assert re.search(r"\d/38\d ", shown), "of the hour's windows with all that is no silence"
