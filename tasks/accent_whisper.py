@@ -34,7 +34,7 @@ TASK = Task(
 
 
 def prepare() -> None:
-    """Write both accents' corpora where they are missing: a few seconds."""
+    """Write both accents' corpora where they are missing: a minute."""
     from speechxfer.demo.corpus import CorpusSpec, write_corpus
 
     minutes = {"train": 10, "dev": 3, "test": 10}
