@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# An hour of training each, or files that the repository has not: run by hand, as their first lines say.
-BY_HAND := benchmarks/graft_starts.py benchmarks/whisper_context.py benchmarks/whisper_sizes.py
+# A part of others; an hour of training each; files that the repository has not: the last three are run by hand.
+BY_HAND := benchmarks/training_step.py benchmarks/graft_starts.py benchmarks/whisper_context.py benchmarks/whisper_sizes.py
 
 .PHONY: demo test soak bench clean
 

@@ -7,12 +7,12 @@ a side; forward and backward in the precision of training. The two take turns; t
 """
 
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from training_step import seconds_of
 
 from speechxfer.demo import CHECKPOINT, TRANSLATOR
 from speechxfer.manifest import Example
@@ -59,15 +59,9 @@ def main() -> None:
         for turn in range(TURNS + 1):
             for attention, seconds in taken.items():
                 model.net.set_attn_implementation(attention)
-                began = time.perf_counter()
-                with precision.autocast(device):
-                    loss = model(batch).loss_sum / batch.tokens
-                loss.backward()
-                model.zero_grad(set_to_none=True)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
+                one = seconds_of(model, batch, precision, device)
                 if turn:  # the first one warms up
-                    seconds.append(time.perf_counter() - began)
+                    seconds.append(one)
         ratio = np.divide(taken["sdpa"], taken["eager"])
         found = f"median {np.median(ratio):.2f}, from {ratio.min():.2f} to {ratio.max():.2f}"
         print(f"{name}: a step with sdpa takes so many times that of eager: {found}")

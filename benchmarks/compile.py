@@ -8,13 +8,13 @@ The two take turns; the ratio is of each turn. How long compiling took, for all 
 """
 
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+from training_step import seconds_of
 
 from speechxfer.compilation import compile_layers, uncompiled
 from speechxfer.demo import CHECKPOINT, TRANSLATOR
@@ -65,15 +65,7 @@ def models() -> Iterator[tuple[str, torch.nn.Module, list[Batch]]]:
 
 def a_pass(model: torch.nn.Module, batches: list[Batch], precision: Precision, device: torch.device) -> float:
     """Seconds of a step on each batch."""
-    began = time.perf_counter()
-    for batch in batches:
-        with precision.autocast(device):
-            loss = model(batch).loss_sum / batch.tokens
-        loss.backward()
-        model.zero_grad(set_to_none=True)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return sum(seconds_of(model, batch, precision, device) for batch in batches)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from speechxfer.pieces import write_stitched
 from speechxfer.predict import predict
 from speechxfer.prediction import read_predictions
 from speechxfer.scoring.items import Items, extract
+from speechxfer.scoring.metrics import Metric
 from speechxfer.task import Guards
 from speechxfer.train import train
 
@@ -92,7 +93,7 @@ def wer(items: Items) -> float:
     return float(metric.value(totals.sum(axis=0)))
 
 
-def of_speakers(items: Items):
+def of_speakers(items: Items) -> tuple[Metric, np.ndarray]:
     index = items.members(None)
     return items.columns["wer"].metric, items.totals("wer", index, items.clusters(index)[1])
 

@@ -9,16 +9,15 @@ an epoch cuts them. Text is 12 characters a second.
 """
 
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from training_step import seconds_of
 
 from speechxfer.manifest import Example
 from speechxfer.models import load_checkpoint
-from speechxfer.models.base import Batch
 from speechxfer.models.whisper_random import Size, write_random
 from speechxfer.precision import choose_precision
 from speechxfer.task import Speech
@@ -31,6 +30,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("abdeghiklmnorstu"), rng.integers(2, 7))) for _ in range(2000)]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = choose_precision("auto", device)
     with tempfile.TemporaryDirectory() as folder:
         path = write_random(Path(folder) / "m", SIZE, words)
         model = load_checkpoint(path, texts=(), speech=Speech(language="en")).to(device).train()
@@ -47,7 +47,7 @@ def main() -> None:
     for turn, batch in enumerate([batches[-1], *(batches[i] for i in rng.permutation(TURNS))]):
         for name, frontend in frontends.items():
             model.frontend = frontend
-            taken = step(model, batch, device)
+            taken = seconds_of(model, batch, precision, device)
             if turn:  # the first one warms up
                 speeds[name].append(batch.size / taken)
     ratios = np.divide(*speeds.values())
@@ -56,18 +56,6 @@ def main() -> None:
     for name, found in speeds.items():
         print(f"{name}: {np.median(found):.1f} s of audio a second")
     print(f"ratio, of {TURNS} turns: median {np.median(ratios):.1f}, from {ratios.min():.1f} to {ratios.max():.1f}")
-
-
-def step(model: torch.nn.Module, batch: Batch, device: torch.device) -> float:
-    """Seconds of one forward and backward pass."""
-    began = time.perf_counter()
-    with choose_precision("auto", device).autocast(device):
-        loss = model(batch).loss_sum / batch.tokens
-    loss.backward()
-    model.zero_grad(set_to_none=True)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def read_mixture(sources: Sequence[Source], given: str, data: Data) -> Mixture:
         said += words
     weights = [s.weight * len(m) ** (1 / data.temperature) for s, m in zip(sources, manifests, strict=True)]
     if data.stitch:
-        joined = [stitch(manifest, data.longest) for manifest in manifests]
+        joined = [stitch(manifest, min(data.longest, data.batch_seconds)) for manifest in manifests]
         for one, manifest, weight in zip(joined, manifests, tuple(weights), strict=True):
             single, together = manifest.seconds.mean(), one.seconds.mean()
             seconds = data.stitch / (1 - data.stitch)  # for each second of single utterances

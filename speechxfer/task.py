@@ -42,8 +42,8 @@ class Data:
     min_seconds: float = 0.1  # shorter examples are left out, counted and reported
     max_seconds: float | None = None  # longer ones too; none: 30, and longer ones are refused by name
     vocabulary: str = "keep"  # keep, extend or rebuild: what happens to a CTC head (see models.ctc_checkpoint)
-    stitch: float = 0.0  # share of the training audio, beside the other examples, that is neighbours joined to one
-    # example of at most max_seconds or 30; a share of 0.5 makes an epoch twice as long
+    stitch: float | None = None  # share of the training audio, beside the other examples, that is neighbours joined to
+    # one example of at most max_seconds or 30; a share of 0.5 makes an epoch twice as long; none: what the model needs
     perturb: Perturb = Perturb()  # of the training audio
     sampling: float = 0.0  # of the training text: other pieces for the same words, alpha of Kudo 2018; 0: the best ones
     workers: int = -1  # loader processes; -1: one less than the cores, at most 4
@@ -57,7 +57,7 @@ class Data:
             raise ConfigError(f"{found}: expected 0 <= min < max")
         if not self.sampling >= 0:
             raise ConfigError(f"data.sampling is {self.sampling}; expected >= 0")
-        if not 0 <= self.stitch < 1:
+        if self.stitch is not None and not 0 <= self.stitch < 1:
             raise ConfigError(f"data.stitch is {self.stitch}; expected a share, 0 <= share < 1")
 
     @property

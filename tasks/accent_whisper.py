@@ -2,8 +2,8 @@
 
     python tasks/accent_whisper.py run --out runs/scottish
     python tasks/accent_whisper.py run --out runs/caribbean \\
-        --train runs/accents-data/caribbean-train.jsonl runs/accents-data/american-train.jsonl \\
-        --dev runs/accents-data/caribbean-dev.jsonl --test runs/accents-data/caribbean-test.jsonl
+        --train runs/demo-data/caribbean-train.jsonl runs/demo-data/american-train.jsonl \\
+        --dev runs/demo-data/caribbean-dev.jsonl --test runs/demo-data/caribbean-test.jsonl
 
 The shipped Whisper has heard American (synthetic) voices only. Ten minutes of labelled speech teach it the accent; a
 rehearsal share of American speech keeps what it knew, and `retain` measures that. For your own data:
@@ -17,7 +17,7 @@ from pathlib import Path
 from speechxfer import Data, Optim, Perturb, Run, Source, Task, main
 from speechxfer.demo import WHISPER
 
-DATA = Path("runs/accents-data")
+DATA = Path("runs/demo-data")
 
 TASK = Task(
     name="accent_whisper",
@@ -34,7 +34,7 @@ TASK = Task(
 
 
 def prepare() -> None:
-    """Write both accents' corpora where they are missing: a minute."""
+    """Write the corpora where they are missing: a minute. All but the Caribbean ones are those of accent_ctc."""
     from speechxfer.demo.corpus import CorpusSpec, write_corpus
 
     minutes = {"train": 10, "dev": 3, "test": 10}

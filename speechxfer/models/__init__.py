@@ -55,11 +55,12 @@ class Family:
     metrics: tuple[str, ...]
     score_normaliser: str = ""  # where texts are not scored as they are written
     searches: bool = True  # whether what it writes hangs on how it is decoded
+    stitch: float = 0.0  # share of the training audio that is stitched
 
 
 CTC = Family(_ctc, "audio", "basic", ("wer", "cer"), searches=False)
 MARIAN = Family(_marian, "source", "nfc", ("bleu", "chrf++"))
-WHISPER = Family(_whisper, "audio", "nfc", ("wer", "cer"), "basic")
+WHISPER = Family(_whisper, "audio", "nfc", ("wer", "cer"), "basic", stitch=0.1)  # benchmarks/whisper_context.py
 
 # model_type of config.json -> family
 FAMILIES = {**dict.fromkeys(("wav2vec2", "hubert", "wavlm"), CTC), "marian": MARIAN, "whisper": WHISPER}
@@ -74,17 +75,19 @@ def family_of(folder: Path) -> Family:
 
 
 def complete(task: "Task", folder: Path) -> "Task":
-    """The task with what it leaves to its model: metrics, normaliser, and the score that the best weights have.
+    """The task with what it leaves to its model: metrics, normaliser, stitching, and the score of the best weights.
 
     A checkpoint that this package trained brings its normaliser.
     """
     family = family_of(folder)
     metrics = task.metrics or family.metrics
+    stitch = family.stitch if task.data.stitch is None else task.data.stitch
     return dataclasses.replace(
         task,
         normaliser=task.normaliser or saved_normaliser(folder) or family.normaliser,
         score_normaliser=task.score_normaliser or _scored_by(family, metrics),
         metrics=metrics,
+        data=dataclasses.replace(task.data, stitch=stitch),
         run=dataclasses.replace(task.run, best_by=task.run.best_by or metrics[0]),
     )
 

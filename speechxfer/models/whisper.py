@@ -136,7 +136,7 @@ class Whisper(nn.Module):
             untimed = self.frontend.tokens.no_timestamps
             prefixes = [[i for i in prefix if i != untimed] for prefix in prefixes]
         lengths = batch.inputs["lengths"].tolist()
-        short = [i for i, length in enumerate(lengths) if length <= self._most]
+        short = [i for i, length in enumerate(lengths) if length <= self.frontend.most]
         found: dict[int, Hypothesis] = {}
         if short:
             together = samples[short, : max(lengths[i] for i in short)]
@@ -147,11 +147,6 @@ class Whisper(nn.Module):
             if i not in found:
                 found[i] = self._long(samples[i, :length], prefixes[i], batch.ids[i], settings)
         return [found[i] for i in range(len(lengths))]
-
-    @property
-    def _most(self) -> int:
-        """Samples that the encoder takes at once."""
-        return round(self.frontend.seconds * self.frontend.rate)
 
     def _heard(
         self,

@@ -75,17 +75,18 @@ class WhisperFrontend:
         if example.pieces:
             example = self._fitting(example)
         samples, times = load_pieces(example, self.rate, noise)
-        while example.pieces[1:] and len(samples) > self._most + ROUNDED:  # files longer than the manifest says
+        while example.pieces[1:] and len(samples) > self.most + ROUNDED:  # files longer than the manifest says
             example = _without_last(example)
             samples, times = load_pieces(example, self.rate, noise)
-        if len(samples) <= self._most + ROUNDED:
-            samples = samples[: self._most]
+        if len(samples) <= self.most + ROUNDED:
+            samples = samples[: self.most]
         elif noise is not None:
             raise ManifestError(
                 f"example {example.id}: its audio lasts {len(samples) / self.rate:.2f} s, and the manifest says"
                 f" {example.seconds:g}; expected at most {self.seconds:g} s in training"
             )
-        timed = bool(example.pieces) or (noise is not None and noise.rng.random() < self.speech.timestamps)
+        # In training by chance, so that stitched audio is heard both ways: `transcribe` asks for times or does not.
+        timed = bool(example.pieces) if noise is None else noise.rng.random() < self.speech.timestamps
         return self.features(example, samples, times if timed else ())
 
     def features(self, example: Example, samples: np.ndarray, times: Sequence[tuple[str, float, float]] = ()) -> Item:
@@ -130,7 +131,7 @@ class WhisperFrontend:
         return spoken or set_to, task
 
     @property
-    def _most(self) -> int:
+    def most(self) -> int:
         """Samples that the encoder takes at once."""
         return round(self.seconds * self.rate)
 
