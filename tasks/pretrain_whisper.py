@@ -18,7 +18,7 @@ Width 128, six encoder and three decoder layers, 2.6 M parameters: each encoder 
 the decoder only spells what the encoder heard. The pieces are characters, English and Hindi, and letters that begin a
 word; with 1,500 pieces and a CTC weight of 0.3 it had learnt next to nothing after 28 hours heard.
 
-What is shipped has the public number of tokens (`speechxfer.models.whisper_random.pad_vocabulary`) and float16 weights
+What is shipped has the public number of tokens (`speechxfer.models.whisper_padding.pad_vocabulary`) and float16 weights
 (`python -m speechxfer.demo.shrink`): of its 18 MB the 13 MB of unused tokens are one row over and over.
 """
 

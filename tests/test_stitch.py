@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechxfer.data import TrainingBatches, check_noise, read_mixture
+from speechxfer.demo import CHECKPOINT, TRANSLATOR, WHISPER
 from speechxfer.errors import ConfigError, ManifestError
 from speechxfer.manifest import Example, Manifest, read_manifest
+from speechxfer.models import complete
 from speechxfer.models.base import Noise
 from speechxfer.perturb import Perturb
 from speechxfer.pieces import load_pieces, write_stitched
@@ -393,6 +395,17 @@ def test_a_state_knows_whether_and_how_it_was_stitched(spoken):
 def test_shares_that_make_no_sense(share):
     with pytest.raises(ConfigError, match="data.stitch is .*; expected a share, 0 <= share < 1"):
         Data(stitch=share)
+
+
+def test_a_task_that_does_not_say_stitches_for_whisper_alone():
+    shares = {model: complete(Task("t", str(model)), model).data.stitch for model in (CHECKPOINT, TRANSLATOR, WHISPER)}
+    assert shares[WHISPER] > 0 and shares[CHECKPOINT] == shares[TRANSLATOR] == 0
+    assert complete(Task("t", str(WHISPER), data=Data(stitch=0.0)), WHISPER).data.stitch == 0
+
+
+def test_what_is_joined_has_room_in_a_batch(two):
+    _, stitched = read_mixture(two[:1], "audio", Data(stitch=0.5, batch_seconds=12)).manifests
+    assert 10 < stitched.seconds.max() <= 12
 
 
 def test_stitching_is_refused_where_it_would_do_nothing():

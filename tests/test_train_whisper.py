@@ -47,7 +47,7 @@ def whisper_task(words: Path, **run) -> Task:
         train=str(words / "train.jsonl"),
         dev=str(words / "dev.jsonl"),
         speech=Speech(proxy="en"),  # the toy language is "xx", which no Whisper knows
-        data=Data(batch_seconds=20, workers=0),
+        data=Data(batch_seconds=20, workers=0, stitch=0.0),  # of single words
         optim=Optim(lr=4e-3),
         run=Run(**settings),
         adapt=(AuxiliaryCtc(),),

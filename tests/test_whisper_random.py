@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save_file
 from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperProcessor
 
 from speechxfer.errors import ConfigError
+from speechxfer.models.whisper_folder import TIMES
+from speechxfer.models.whisper_padding import lift, pad_vocabulary
 from speechxfer.models.whisper_public import NAMES, public
-from speechxfer.models.whisper_random import TIMES, Size, pad_vocabulary, write_public, write_random
+from speechxfer.models.whisper_random import Size, write_public, write_random
 
 TEXTS = [
     "the weather is good today (she said)",
@@ -191,6 +193,21 @@ def test_a_norm_without_bias_is_refused(compact, tmp_path):
     with pytest.raises(ConfigError, match="reaches 0.00 along 1 / gain; expected 0.2"):
         pad_vocabulary(tmp_path / "flat", tmp_path / "padded")
     assert not (tmp_path / "padded").exists()
+
+
+@pytest.mark.parametrize("reach", [0.5, 2.0])
+def test_a_lifted_bias_has_its_reach_and_gives_the_same_probabilities(compact, tmp_path, reach):
+    lifted = lift(compact, tmp_path / "lifted", reach)
+    assert {file.name for file in lifted.iterdir()} == {file.name for file in compact.iterdir()}
+    nets = [plain(folder)[0] for folder in (compact, lifted)]
+    norm = nets[1].model.decoder.layer_norm
+    inverse = 1 / norm.weight
+    assert (inverse @ norm.bias / inverse.norm()).item() == pytest.approx(reach, abs=1e-4)
+    torch.manual_seed(0)
+    z = torch.randn(50, len(norm.weight))
+    told = [(net.model.decoder.layer_norm(z) @ net.proj_out.weight.T).log_softmax(-1) for net in nets]
+    torch.testing.assert_close(*told, atol=1e-4, rtol=0)
+    assert not torch.allclose(*(net.proj_out.weight for net in nets), atol=1e-2)
 
 
 # --- public sizes -----------------------------------------------------------------------------------------------------
