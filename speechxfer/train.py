@@ -347,6 +347,12 @@ class _Training:
             log.say(f"{name} = {value!r}")
         for line in (*self.left_out, *self.machine_changes):
             log.say(line)
+        each, world = self.task.run.batches_per_step, self.here.world
+        if idle := -each % world:
+            log.say(
+                f"warning: {world} processes share out {each} batches a step, so that {idle} of them work in vain while"
+                f" it ends; expected a multiple: run.batches_per_step={each + idle}"
+            )
         if reason := self._ended(first):
             todo = f"{reason} at step {first}: nothing is left to do"
         else:

@@ -125,7 +125,8 @@ def alone(toy, tmp_path_factory) -> dict[int, Path]:
 def test_two_ranks_equal_one(toy, tmp_path, alone, batches):
     """With 3 batches a step the ranks have two and one; the last step of an epoch leaves one of them idle."""
     out = tmp_path / "run"
-    on_two_ranks(thawing(toy, batches), out)
+    said = on_two_ranks(thawing(toy, batches), out)
+    assert ("1 of them work in vain" in said and "batches_per_step=4" in said) == (batches == 3)
     first, second = of_rank(out, 0), of_rank(out, 1)
     assert all(torch.equal(first[name], second[name]) for name in first), "the ranks have drifted apart"
     assert furthest(first, final_weights(alone[batches])) < CLOSE
