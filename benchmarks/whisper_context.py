@@ -72,8 +72,9 @@ def scored(checkpoint: Path, data: dict[str, Path], folder: Path) -> tuple[dict[
     """Words of the short and the long set, and the share of phrases with the right times."""
     items = {}
     for name in ("short", "long"):
-        decode = replace(GREEDY, timestamps=name == "long")
-        out = predict(checkpoint, data[name], folder / f"{name}.predictions.jsonl", decode=decode)
+        decode, out = replace(GREEDY, timestamps=name == "long"), folder / f"{name}.predictions.jsonl"
+        if not out.is_file():
+            predict(checkpoint, data[name], out, decode=decode)
         items[name] = extract(out, ("wer",))
     return items, timed(data["long"], out)
 

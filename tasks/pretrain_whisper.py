@@ -3,7 +3,7 @@
     python tasks/pretrain_whisper.py run --out runs/pretrain-whisper
 
 writes 15 hours of espeak-ng speech (1.7 GB, runs/pretrain-whisper-data) and trains on single sentences, at other speeds
-each time they come. Four shorter goes, each from the one before, teach it the times of phrases and up to 30 s at once:
+each time they come. Shorter goes, each from the one before, teach it the times of phrases and up to 30 s at once:
 
     R=runs/pretrain-whisper; GO="python tasks/pretrain_whisper.py train --set speech.timestamps=0.5"
     $GO --out $R-2 --model $R/best --set run.steps=4500 --set optim.lr=1e-3 --set data.batch_seconds=60 \\
@@ -13,6 +13,15 @@ each time they come. Four shorter goes, each from the one before, teach it the t
     $GO --out $R-4 --model $R-3/last --set run.steps=1900 --set data.batch_seconds=36
     $GO --out $R-5 --model $R-4/last --set run.steps=3300 --set data.batch_seconds=36 --set data.stitch=0.6 \\
         --set optim.lr=1e-3
+    GO="python tasks/pretrain_whisper.py train --set data.batch_seconds=60"
+    $GO --out $R-6 --model $R-5/last --set run.steps=2200 --set optim.lr=1e-3 --set data.stitch=0.85 \\
+        --set speech.timestamps=0.5
+    python -c "from speechxfer.models.whisper_padding import *; lift(Path('$R-6/last'), Path('$R-lifted'))"
+    GO="$GO --set data.stitch=0.7 --set speech.timestamps=0.6"
+    $GO --out $R-7 --model $R-lifted --set run.steps=1800 --set optim.lr=1e-3 --set run.eval_every=900 \\
+        --set run.seed=2    # stopped at step 900
+    $GO --out $R-8 --model $R-7/best --set run.steps=1000 --set optim.lr=6e-4 --set run.batches_per_step=2 \\
+        --set run.seed=3
 
 Width 128, six encoder and three decoder layers, 2.6 M parameters: each encoder layer is as useful as it is cheap, since
 the decoder only spells what the encoder heard. The pieces are characters, English and Hindi, and letters that begin a

@@ -42,7 +42,7 @@ class Output:
     loss_sum: torch.Tensor  # ()
     tokens: int
     losses: torch.Tensor  # (batch,) detached: the loss of each example, to name the one that is not finite
-    logits: torch.Tensor
+    logits: torch.Tensor  # (batch, frames, vocabulary); where tokens are written (labels, vocabulary), of each label
     hidden: torch.Tensor  # (batch, frames, width) of the top layer
 
 

@@ -1,6 +1,6 @@
 """Labels of models that write token by token: padded by what no loss counts, and the loss of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -16,17 +16,16 @@ def padded(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
     return found
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """(batch,) summed over the labels of each row, in float32 whatever the autocast.
+def cross_entropy(
+    head: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, labels: torch.Tensor, smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses (batch,) summed over each row's labels, in float32 whatever the autocast, and logits (labels, vocabulary).
 
-    logits: (batch, tokens, vocabulary); labels: (batch, tokens).
+    hidden: (batch, tokens, width), of which `head` makes logits; labels: (batch, tokens). A public vocabulary is large:
+    there are logits where there is a label to compare them with, and nowhere else.
     """
+    real = labels != IGNORED
+    logits = head(hidden[real])
     with torch.autocast(logits.device.type, enabled=False):
-        losses = F.cross_entropy(
-            logits.float().transpose(1, 2),
-            labels,
-            ignore_index=IGNORED,
-            reduction="none",
-            label_smoothing=smoothing,
-        )
-    return losses.sum(1)
+        each = F.cross_entropy(logits.float(), labels[real], reduction="none", label_smoothing=smoothing)
+    return torch.zeros(labels.shape, device=each.device).masked_scatter(real, each).sum(1), logits

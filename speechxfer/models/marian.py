@@ -37,8 +37,8 @@ class Marian(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Summed cross-entropy over the real target tokens, in float32 whatever the autocast."""
         hidden = self.net.model(**batch.inputs).last_hidden_state
-        logits = self.net.lm_head(hidden) + self.net.final_logits_bias
-        losses = cross_entropy(logits, batch.labels, self.label_smoothing if self.training else 0.0)
+        smoothing = self.label_smoothing if self.training else 0.0
+        losses, logits = cross_entropy(self._head, hidden, batch.labels, smoothing)
         return Output(losses.sum(), batch.tokens, losses.detach(), logits, hidden)
 
     @torch.no_grad()
@@ -106,10 +106,12 @@ class Marian(nn.Module):
         ).last_hidden_state
         found = []
         for states, ids, mask in zip(hidden, written, real, strict=True):  # row by row: vocabularies are large
-            logits = self.net.lm_head(states[mask]) + self.net.final_logits_bias
-            log_probs = logits.float().log_softmax(-1).gather(1, ids[mask][:, None])
+            log_probs = self._head(states[mask]).float().log_softmax(-1).gather(1, ids[mask][:, None])
             found.append(float(log_probs.mean().exp()))
         return found
+
+    def _head(self, states: torch.Tensor) -> torch.Tensor:
+        return self.net.lm_head(states) + self.net.final_logits_bias
 
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Source embedding, encoder layers, target embedding (which is the head as well), decoder layers."""

@@ -100,12 +100,13 @@ class Whisper(nn.Module):
         return self._output(batch, *self.encode(batch.inputs["samples"], batch.inputs["lengths"]))
 
     def _output(self, batch: Batch, states: torch.Tensor, frames: torch.Tensor) -> Output:
-        logits = self._logits(batch.inputs["decoder_input_ids"], states, frames)
-        losses = cross_entropy(logits, batch.labels, self.label_smoothing if self.training else 0.0)
+        hidden = self._decoded(batch.inputs["decoder_input_ids"], states, frames)
+        smoothing = self.label_smoothing if self.training else 0.0
+        losses, logits = cross_entropy(self.net.proj_out, hidden, batch.labels, smoothing)
         return Output(losses.sum(), batch.tokens, losses.detach(), logits, states)
 
-    def _logits(self, ids: torch.Tensor, states: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens, vocabulary) after these inputs."""
+    def _decoded(self, ids: torch.Tensor, states: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, width): the decoder's last states after these inputs."""
         decoder = self.net.model.decoder
         hidden = decoder.embed_tokens(ids) + decoder.embed_positions.weight[: ids.shape[1]]
         hidden = F.dropout(hidden, decoder.dropout, self.training)
@@ -115,7 +116,7 @@ class Whisper(nn.Module):
         mask = self.mask(frames, states)
         for layer in self._kept(1, decoder.layers):
             hidden = layer(hidden, causal, states, encoder_attention_mask=mask, use_cache=False)
-        return self.net.proj_out(decoder.layer_norm(hidden))
+        return decoder.layer_norm(hidden)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> tuple[Output, list[str]]:
