@@ -75,7 +75,7 @@ def scored(checkpoint: Path, data: dict[str, Path], folder: Path) -> tuple[dict[
         decode, out = replace(GREEDY, timestamps=name == "long"), folder / f"{name}.predictions.jsonl"
         if not out.is_file():
             predict(checkpoint, data[name], out, decode=decode)
-        items[name] = extract(out, ("wer",))
+        items[name] = extract(out, ("wer",), "basic")
     return items, timed(data["long"], out)
 
 
