@@ -7,7 +7,7 @@ The shipped Whisper is first taught to hear 30 s padded with silence, as those o
 minutes of Scottish speech: padded, and on its own length with several shares of stitched audio (data.stitch). Scored:
 minutes of single utterances and the same ones joined to 30 s: WER, by what part of padding's it is above that, with a
 95 % interval (paired, over speakers), and the starts and ends of phrases that were told within 0.2 s. What is there
-already is not made again; an hour and a half on a core, nearly all of it the padding.
+already is not made again; an hour on a core, most of it the padding.
 """
 
 import argparse
@@ -111,9 +111,9 @@ def above(padded: Items, own: Items) -> str:
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--steps", type=int, default=300, help="of adapting")
-    asked.add_argument("--padded-steps", type=int, default=300, help="of learning to hear 30 s")
-    asked.add_argument("--minutes", type=float, default=60, help="of the test set")
+    asked.add_argument("--steps", type=int, default=200, help="of adapting")
+    asked.add_argument("--padded-steps", type=int, default=200, help="of learning to hear 30 s")
+    asked.add_argument("--minutes", type=float, default=20, help="of the test set")
     asked.add_argument("--seed", type=int, default=0)
     given = asked.parse_args()
     data = prepare(given.minutes)

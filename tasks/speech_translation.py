@@ -25,7 +25,7 @@ TASK = Task(
     train=str(DATA / "american-hi-train.jsonl"),
     dev=str(DATA / "american-hi-dev.jsonl"),
     test=str(DATA / "american-hi-test.jsonl"),
-    data=Data(batch_seconds=60, perturb=Perturb(speed=(0.85, 0.92, 1.0, 1.08, 1.17))),
+    data=Data(batch_seconds=60, stitch=0.1, perturb=Perturb(speed=(0.85, 0.92, 1.0, 1.08, 1.17))),
     optim=Optim(lr=1e-3, schedule="linear"),
     run=Run(steps=1200, eval_every=300, save_every=300, best_by="chrf++"),
     metrics=("chrf++", "bleu"),

@@ -60,7 +60,7 @@ class Family:
 
 CTC = Family(_ctc, "audio", "basic", ("wer", "cer"), searches=False)
 MARIAN = Family(_marian, "source", "nfc", ("bleu", "chrf++"))
-WHISPER = Family(_whisper, "audio", "nfc", ("wer", "cer"), "basic", stitch=0.1)  # benchmarks/whisper_context.py
+WHISPER = Family(_whisper, "audio", "nfc", ("wer", "cer"), "basic", stitch=0.5)  # benchmarks/whisper_context.py
 
 # model_type of config.json -> family
 FAMILIES = {**dict.fromkeys(("wav2vec2", "hubert", "wavlm"), CTC), "marian": MARIAN, "whisper": WHISPER}
