@@ -4,7 +4,14 @@
     python tasks/accent_whisper.py run --out runs/caribbean \\
         --train runs/demo-data/caribbean-train.jsonl runs/demo-data/american-train.jsonl \\
         --dev runs/demo-data/caribbean-dev.jsonl --test runs/demo-data/caribbean-test.jsonl
+    python tasks/accent_whisper.py run --out runs/digits-whisper \\
+        --train runs/digits-data/train.jsonl runs/demo-data/american-train.jsonl=0.5 \\
+        --dev runs/digits-data/dev.jsonl --test runs/digits-data/test.jsonl
+    python tasks/accent_whisper.py run --out runs/speechocean762-whisper \\
+        --train runs/speechocean762-data/train.jsonl runs/demo-data/american-train.jsonl=0.5 \\
+        --dev runs/speechocean762-data/dev.jsonl --test SOURCE/dev.jsonl
 
+The last two are of real speech: digits_ctc.py and speechocean762_ctc.py say where it is from and write those folders.
 The shipped Whisper has heard American (synthetic) voices only. Ten minutes of labelled speech teach it the accent; a
 rehearsal share of American speech keeps what it knew, and `retain` measures that. For your own data:
 

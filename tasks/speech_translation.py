@@ -1,6 +1,7 @@
 """English speech to Hindi text in one model: a Whisper that is taught to write another language than it hears.
 
     python tasks/speech_translation.py run --out runs/speech-translation
+    python tasks/speech_translation.py run --model runs/speech-translation/best --out runs/speech-translation-2
 
 The manifests' texts are Hindi and their `lang` says so: `<|hi|><|transcribe|>` comes to mean "write Hindi". The same
 test set through the cascade, whose recogniser wants no Hindi and whose translator no speech, after `make demo`:
