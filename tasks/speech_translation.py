@@ -10,7 +10,8 @@ test set through the cascade, whose recogniser wants no Hindi and whose translat
         --translator runs/demo-translation/best \\
         --manifest runs/speech-translation-data/american-hi-test.jsonl --out runs/speech-cascade
 
-It forgets the language that it wrote before; rows of that as a second train manifest keep it. For your own pair, from a Whisper of the hub: --model, --train, --dev and --test.
+It forgets the language that it wrote before, unless a second train manifest rehearses that. For your own pair, from a
+Whisper of the hub: --model, --train, --dev and --test.
 """
 
 from pathlib import Path
