@@ -44,7 +44,7 @@ TASK = Task(
     train=str(DATA / "american-train.jsonl"),
     dev=str(DATA / "american-dev.jsonl"),
     test=str(DATA / "american-test.jsonl"),
-    data=Data(batch_seconds=30, workers=0, perturb=Perturb(speed=(0.85, 0.92, 1.0, 1.08, 1.17))),
+    data=Data(batch_seconds=30, stitch=0.0, workers=0, perturb=Perturb(speed=(0.85, 0.92, 1.0, 1.08, 1.17))),
     speech=Speech(timestamps=0.0),
     optim=Optim(lr=2e-3, schedule="linear", warmup=0.03, weight_decay=0.01),
     run=Run(steps=8000, eval_every=400, save_every=400, best_by="wer", seed=1),

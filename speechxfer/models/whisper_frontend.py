@@ -85,8 +85,7 @@ class WhisperFrontend:
                 f"example {example.id}: its audio lasts {len(samples) / self.rate:.2f} s, and the manifest says"
                 f" {example.seconds:g}; expected at most {self.seconds:g} s in training"
             )
-        # In training by chance, so that stitched audio is heard both ways: `transcribe` asks for times or does not.
-        timed = bool(example.pieces) if noise is None else noise.rng.random() < self.speech.timestamps
+        timed = noise is not None and noise.rng.random() < self.speech.timestamps
         return self.features(example, samples, times if timed else ())
 
     def features(self, example: Example, samples: np.ndarray, times: Sequence[tuple[str, float, float]] = ()) -> Item:
